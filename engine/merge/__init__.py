@@ -1,0 +1,1 @@
+"""Adapter plus base model to a merged model: planned, streamed, verified."""

@@ -1,0 +1,56 @@
+"""English words for every problem code; the source that translations start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import Problem
+from engine.text import clean
+
+
+@dataclass(frozen=True)
+class Message:
+    """`text` says what is wrong, `hint` what to do next; both are str.format templates over the problem's params."""
+
+    text: str
+    hint: str = ""
+
+
+def catalogue() -> dict[str, Message]:
+    """Every code of every room. Built on demand: most runs show no problem at all."""
+    from engine.config.messages import MESSAGES as config
+    from engine.data.messages import MESSAGES as data
+    from engine.merge.messages import MESSAGES as merge
+    from engine.runs.messages import MESSAGES as runs
+    from engine.train.messages import MESSAGES as train
+
+    return {**config, **data, **merge, **runs, **train}
+
+
+def fill(template: str, problem: Problem) -> str:
+    """`template` with the problem's parameters; a parameter that is missing shows as its name."""
+    values = _Parameters({name: _shown(value) for name, value in problem.params.items()})
+    values.setdefault("key", problem.key or "")
+    values.setdefault("file", problem.file or "")
+    return clean(template.format_map(values))
+
+
+def render(problem: Problem) -> str:
+    """`place: what is wrong` and, indented on the next line, what to do about it."""
+    message = catalogue().get(problem.code, Message(f"{problem.code} {problem.params or ''}".strip()))
+    head = fill(message.text, problem)
+    text = f"{clean(problem.place)}: {head}" if problem.place else head
+    hint = fill(message.hint, problem)
+    return f"{text}\n  {hint}" if hint else text
+
+
+class _Parameters(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "{" + name + "}"
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return value

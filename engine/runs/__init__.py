@@ -1,0 +1,1 @@
+"""Run folders: events, locks, workers, and finding what happened."""

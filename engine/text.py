@@ -1,0 +1,31 @@
+"""The one gate that text of foreign origin passes on its way to a person."""
+
+from __future__ import annotations
+
+import re
+
+# C0 (but tab and newline), DEL, C1; zero-width and bidi controls; line/paragraph separators; tags; lone surrogates.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def clean(text: object, limit: int | None = None) -> str:
+    """`text` with control, bidi and zero-width characters made visible as escapes, cut to `limit` characters."""
+    shown = _UNSAFE.sub(_escape, str(text).replace("\r\n", "\n"))
+    if limit is not None and len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    return shown
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """`clean` for places that hold a single line: newlines and tabs become spaces."""
+    return clean(" ".join(str(text).split()), limit)
+
+
+def _escape(match: re.Match[str]) -> str:
+    point = ord(match.group())
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"

@@ -1,0 +1,1 @@
+"""Data only: chat templates, samples, project files."""
