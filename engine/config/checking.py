@@ -1,0 +1,229 @@
+"""From a document to a typed structure: every problem of a file at once, each with its line."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from engine.config.reading import Document, parse_document, type_name
+from engine.config.schema import MergeConfig, TrainConfig, fields, hints, meta, names
+from engine.errors import ConfigError, Problem
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Checked(Generic[T]):
+    """A config that holds, what passes through to TrainingArguments, secrets to hand on by environment, and notes."""
+
+    config: T
+    passed: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    notes: tuple[Problem, ...] = ()
+
+
+@cache
+def key_table() -> dict[str, Any]:
+    """keys.yaml: passed, no_effect, refused, aliases, secrets, llamafactory."""
+    source = files("engine.config") / "keys.yaml"
+    return parse_document(source.read_text(encoding="utf-8"), "keys.yaml").values
+
+
+def check(document: Document, struct: type[T]) -> Checked[T]:
+    """Raises ConfigError with every problem of the document; never ignores a key in silence."""
+    return _Check(document, struct).run()
+
+
+def nearest(name: str, known: list[str]) -> list[str]:
+    """Up to three known names that look like `name`."""
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+
+
+class _Check(Generic[T]):
+    def __init__(self, document: Document, struct: type[T]):
+        self.document, self.struct = document, struct
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.values: dict[str, Any] = {}
+        self.passed: dict[str, Any] = {}
+        self.secrets: dict[str, str] = {}
+
+    def run(self) -> Checked[T]:
+        for name, value in self.document.values.items():
+            self.one(name, value)
+        self.required()
+        if not self.problems and self.struct is TrainConfig:
+            self.across(self.values)
+        if self.problems:
+            raise ConfigError(*self.problems)
+        config = self.struct(**self.values)
+        return Checked(config, self.passed, self.secrets, tuple(self.notes))
+
+    def say(self, code: str, name: str, **params: Any) -> None:
+        self.problems.append(self.document.problem(code, name, **params))
+
+    def note(self, code: str, name: str, **params: Any) -> None:
+        self.notes.append(_as_note(self.document.problem(code, name, **params)))
+
+    def one(self, name: str, value: Any) -> None:
+        table = key_table()
+        lora_factory = self.struct in (TrainConfig, MergeConfig)
+        if lora_factory and name in table["aliases"]:
+            self.note("key_alias", name, new=table["aliases"][name])
+            name = table["aliases"][name]
+        if name in fields(self.struct):
+            self.typed(name, value)
+        elif not lora_factory:
+            self.unknown(name)
+        elif name in table["secrets"]:
+            if value:
+                self.secrets[name] = str(value)
+                self.notes.append(_as_note(self.document.problem("secret_in_file", name), "warning"))
+        elif name in table["refused"]:
+            self.say("key_refused", name, instead=table["refused"][name])
+        elif name in table["no_effect"]:
+            self.note("key_no_effect", name, reason=table["no_effect"][name])
+        elif name in table["passed"] and self.struct is TrainConfig:
+            self.through(name, value, table["passed"][name])
+        elif name in table["llamafactory"]:
+            if value is not None and value != table["llamafactory"][name]:
+                self.say("key_not_supported", name, default=_shown(table["llamafactory"][name]))
+        elif name in fields(TrainConfig) or name in table["passed"]:
+            self.note("key_other_command", name)
+        else:
+            self.unknown(name)
+
+    def typed(self, name: str, value: Any) -> None:
+        annotated = hints(self.struct)[name]
+        allowed = re.findall(r"'(\w+)'", str(annotated)) if "Literal" in str(annotated) else []
+        if value is False and "no" in allowed:  # YAML reads `no` as false
+            value = "no"
+        if value is None and name in self.struct.__struct_fields__ and not _takes_none(annotated):
+            if name in _required(self.struct):
+                return  # reported as missing
+            self.note("key_empty", name)
+            return
+        try:
+            value = msgspec.convert(value, annotated)
+        except msgspec.ValidationError:
+            found = repr(value) if isinstance(value, str | int | float | bool) else type_name(value)
+            self.say("value_wrong", name, expected=expected(self.struct, name), found=found)
+            return
+        if isinstance(value, float) and not math.isfinite(value):
+            self.say("value_wrong", name, expected=expected(self.struct, name), found=repr(value))
+            return
+        special = _SPECIAL.get((name, value if isinstance(value, str | bool) else None))
+        if special:
+            self.say(special, name)
+            return
+        self.values[name] = value
+
+    def through(self, name: str, value: Any, kinds: list[str]) -> None:
+        if not any(_FITS[kind](value) for kind in kinds):
+            words = " or ".join(_KINDS[kind] for kind in kinds if kind != "null")
+            self.say("value_wrong", name, expected=words, found=repr(value))
+            return
+        self.passed[name] = value
+
+    def unknown(self, name: str) -> None:
+        known = list(fields(self.struct))
+        if self.struct in (TrainConfig, MergeConfig):
+            known += [*key_table()["passed"], *key_table()["llamafactory"]]
+        near = nearest(name, known)
+        self.say("unknown_key" if near else "unknown_key_far", name, near=near)
+
+    def required(self) -> None:
+        reported = {problem.key for problem in self.problems}
+        for name in _required(self.struct):
+            if name not in self.values and name not in reported:
+                text = meta(self.struct, name).description or ""
+                self.problems.append(Problem("missing_key", {"help": text}, name, self.document.file or None))
+
+    def across(self, values: dict[str, Any]) -> None:
+        if not values.get("do_train", True):
+            self.say("value_wrong", "do_train", expected="true", found="false")
+        if values.get("bf16") and values.get("fp16"):
+            self.say("bf16_and_fp16", "fp16")
+        if not names(values["dataset"]):
+            self.say("value_wrong", "dataset", expected="one or more names", found="nothing")
+        if values.get("eval_strategy", "no") != "no" and not values.get("val_size"):
+            self.say("eval_without_rows", "eval_strategy")
+        size = values.get("val_size", 0)
+        if size >= 1 and size != int(size):
+            self.say("value_wrong", "val_size", expected="a share below 1 or a whole number", found=repr(size))
+        if len(names(values.get("adapter_name_or_path"))) > 1:
+            self.say("one_adapter_only", "adapter_name_or_path")
+
+
+def expected(struct: type[msgspec.Struct], name: str) -> str:
+    """What a key takes, in a person's words: `a whole number from 1 to 4096`."""
+    annotated = hints(struct)[name]
+    text = str(annotated)
+    choices = re.search(r"Literal\[([^\]]*)\]", text)
+    if choices:
+        return "one of " + choices.group(1).replace("'", "")
+    kinds = [words for kind, words in _PLAIN.items() if re.search(kind, text.split("msgspec")[0])]
+    about, bounds = meta(struct, name), ""
+    low = about.ge if about.ge is not None else about.gt
+    high = about.le if about.le is not None else about.lt
+    if low is not None and high is not None:
+        bounds = f" from {low:g} to {high:g}" if about.gt is None else f" above {low:g} and up to {high:g}"
+    elif low is not None:
+        bounds = f" of at least {low:g}" if about.gt is None else f" above {low:g}"
+    return " or ".join(kinds) + bounds
+
+
+_PLAIN = {
+    r"\bint\b": "a whole number",
+    r"\bfloat\b": "a number",
+    r"\bbool\b": "true or false",
+    r"\bstr\b": "text",
+    r"\blist\b": "a list",
+    r"\bdict\b": "a mapping",
+}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list",
+    "dict": "a mapping",
+}
+_FITS = {
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "bool": lambda value: isinstance(value, bool),
+    "str": lambda value: isinstance(value, str),
+    "list": lambda value: isinstance(value, list),
+    "dict": lambda value: isinstance(value, dict),
+    "null": lambda value: value is None,
+}
+# Values that fit their type and still get an answer of their own.
+_SPECIAL = {
+    ("export_legacy_format", True): "legacy_format",
+    ("template", "llama"): "template_llama",
+    ("template", "chatglm"): "template_chatglm",
+}
+
+
+def _required(struct: type[msgspec.Struct]) -> list[str]:
+    return [name for name, found in fields(struct).items() if found.required]
+
+
+def _takes_none(annotated: Any) -> bool:
+    return "None" in str(annotated).split("msgspec")[0]
+
+
+def _shown(value: Any) -> str:
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else "[]"
+
+
+def _as_note(problem: Problem, severity: Any = "note") -> Problem:
+    return Problem(problem.code, problem.params, problem.key, problem.file, problem.line, problem.column, severity)

@@ -1,0 +1,128 @@
+"""Conversations to (source, target) pairs of token ids: what the model reads, and what it learns to write."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.data.conversation import Conversation
+from engine.data.templates import Template, encode_turns, shipped
+from engine.errors import ConfigError, Problem
+
+Pair = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The pairs of one conversation, left to right; `unlabelled` answers became part of a source."""
+
+    pairs: list[Pair]
+    unlabelled: int = 0
+
+
+class Segmenter(Protocol):
+    """Turns conversations (user and assistant turns only, an even number of them) into segments."""
+
+    def __call__(self, conversations: Sequence[Conversation]) -> list[Segments | Problem]:
+        """One result a conversation; a Problem where the row cannot be rendered."""
+
+
+class NamedSegmenter:
+    """One pair an exchange, each element of a slot tokenised on its own as LLaMA-Factory does."""
+
+    def __init__(self, tokenizer: Any, template: Template):
+        self._tokenizer = tokenizer
+        self._template = template
+
+    def __call__(self, conversations: Sequence[Conversation]) -> list[Segments | Problem]:
+        turns = [turn for conversation in conversations for turn in self._template.turns(conversation)]
+        ids = iter(encode_turns(self._tokenizer, turns))
+        return [Segments([(next(ids), next(ids)) for _ in conversation.turns[::2]]) for conversation in conversations]
+
+
+class AutoSegmenter:
+    """The tokenizer's own chat template: rendered and tokenised whole, answers found by rendering up to each one."""
+
+    def __init__(self, tokenizer: Any):
+        """Raises ConfigError no_chat_template, tokenizer_not_fast (offsets need a fast tokenizer)."""
+        if not tokenizer.chat_template:
+            raise ConfigError(Problem("no_chat_template", {"shipped": list(shipped())}, key="template"))
+        if not tokenizer.is_fast:
+            raise ConfigError(Problem("tokenizer_not_fast", {"shipped": list(shipped())}, key="template"))
+        self._tokenizer = tokenizer
+        self._backend = _untrimmed(tokenizer)
+
+    def __call__(self, conversations: Sequence[Conversation]) -> list[Segments | Problem]:
+        rendered = [self._render(conversation) for conversation in conversations]
+        texts = [text for text, _ in (one for one in rendered if not isinstance(one, Problem))]
+        encodings = iter(self._backend.encode_batch(texts, add_special_tokens=False))
+        results: list[Segments | Problem] = []
+        for conversation, one in zip(conversations, rendered, strict=True):
+            if isinstance(one, Problem):
+                results.append(one)
+                continue
+            encoding = next(encodings)
+            spans = one[1]
+            pairs = _split(encoding.ids, [start for start, _ in encoding.offsets], spans)
+            results.append(Segments(pairs, unlabelled=len(conversation.turns) // 2 - len(spans)))
+        return results
+
+    def _render(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]] | Problem:
+        """The text and the character spans of the answers that stand in it as they are rendered last."""
+        from jinja2 import TemplateError
+
+        messages = chat_messages(conversation)
+        first = len(messages) - len(conversation.turns)
+        try:
+            whole = self._text(messages, ask=False)
+            spans = []
+            for answer in range(first + 1, len(messages), 2):
+                # Templates may rewrite earlier answers (drop their reasoning): such a one has no place to be found at.
+                asked = self._text(messages[:answer], ask=True)
+                answered = whole if answer + 1 == len(messages) else self._text(messages[: answer + 1], ask=False)
+                if whole.startswith(answered) and answered.startswith(asked):
+                    spans.append((len(asked), len(answered)))
+        except (TemplateError, TypeError, ValueError) as error:
+            return Problem("chat_template_refused", {"reason": str(error)[:200]}, severity="warning")
+        return whole, spans
+
+    def _text(self, messages: list[dict[str, str]], *, ask: bool) -> str:
+        text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
+        return text
+
+
+def chat_messages(conversation: Conversation) -> list[dict[str, str]]:
+    """The conversation as role and content, the form that chat templates take; system only where it has one."""
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    return system + [{"role": turn.role, "content": turn.content} for turn in conversation.turns]
+
+
+def _split(ids: list[int], starts: list[int], spans: list[tuple[int, int]]) -> list[Pair]:
+    """Cut at the first token that starts at or after each answer's start and end; what follows the last is a source."""
+    pairs: list[Pair] = []
+    done = 0
+    for start, end in spans:
+        first = bisect_left(starts, start, done)
+        last = bisect_left(starts, end, first)
+        pairs.append((ids[done:first], ids[first:last]))
+        done = last
+    if done < len(ids):
+        pairs.append((ids[done:], []))
+    return pairs
+
+
+def _untrimmed(tokenizer: Any) -> Any:
+    """A copy of the Rust tokenizer whose offsets cover spaces and newlines too.
+
+    Byte-level post-processors may trim them, which puts the newline after a header at the answer's start.
+    """
+    from tokenizers.processors import ByteLevel
+
+    backend = deepcopy(tokenizer.backend_tokenizer)
+    backend.post_processor = ByteLevel(trim_offsets=False)
+    backend.no_truncation()
+    backend.no_padding()
+    return backend

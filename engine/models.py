@@ -1,0 +1,175 @@
+"""What a model is, from its folder alone, and where to get one. No torch: config.json and safetensors headers do."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError, EnvironmentProblem, Problem
+
+Progress = Callable[[str, int, int], None]  # (what, bytes done, bytes in all; 0 when unknown)
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
+_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+_SUBFOLDERS = ["*/*"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model on disk. `name` is what configs call it: the hub name where it has one, else the path."""
+
+    path: Path
+    name: str
+    model_type: str
+    parameters: int
+    bytes: int
+    dtype: str
+    max_positions: int | None
+
+    @property
+    def size(self) -> str:
+        """Parameters in a person's words: 135M, 7.6B."""
+        count = self.parameters
+        return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+
+
+def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
+    """Read a model folder. Raises ConfigError where it is not a complete one."""
+    found = sorted(entry.name for entry in path.iterdir())[:8]
+    if not (path / "config.json").exists():
+        if (path / "adapter_config.json").exists():
+            base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path", "?")
+            raise ConfigError(Problem("model_is_adapter", {"path": str(path), "base": base}))
+        raise ConfigError(Problem("model_folder_incomplete", {"path": str(path), "missing": "config.json", "found": found}))
+    shards = weight_files(path)
+    missing = [
+        what
+        for what, there in (
+            ("*.safetensors", bool(shards)),
+            ("tokenizer.json", any((path / file).exists() for file in _TOKENIZER_FILES)),
+        )
+        if not there
+    ]
+    if missing:
+        raise ConfigError(Problem("model_folder_incomplete", {"path": str(path), "missing": missing, "found": found}))
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    inner = config.get("text_config") or config
+    parameters, size, dtypes = 0, 0, {}
+    for shard in shards:
+        for tensor in safetensors_header(shard).values():
+            start, end = tensor["data_offsets"]
+            count = 1
+            for length in tensor["shape"]:
+                count *= length
+            parameters, size = parameters + count, size + end - start
+            dtypes[tensor["dtype"]] = dtypes.get(tensor["dtype"], 0) + count
+    return ModelFolder(
+        path=path,
+        name=name or str(path),
+        model_type=str(config.get("model_type", "?")),
+        parameters=parameters,
+        bytes=size,
+        dtype=max(dtypes, key=lambda dtype: dtypes[dtype]),
+        max_positions=inner.get("max_position_embeddings"),
+    )
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The safetensors files of a model folder, in the index's order. Empty where there are none."""
+    index = path / "model.safetensors.index.json"
+    if index.exists():
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        files = [path / name for name in dict.fromkeys(listed)]
+        return files if all(file.exists() for file in files) else []
+    single = path / "model.safetensors"
+    return [single] if single.exists() else []
+
+
+def safetensors_header(file: Path) -> dict[str, Any]:
+    """{tensor: dtype, shape, data_offsets} of one file, without its metadata. Raises ConfigError where damaged."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > 100_000_000:
+                raise ValueError("header too long")
+            header: dict[str, Any] = json.loads(stream.read(length))
+    except (ValueError, struct.error, OSError):
+        raise ConfigError(Problem("weights_damaged", {"file": str(file)})) from None
+    header.pop("__metadata__", None)
+    return header
+
+
+def find_model(name: str) -> ModelFolder | None:
+    """The model where it is on this machine already: a folder, our cache, the hub's cache. Never the network."""
+    from engine import builtin_model
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return inspect_model(folder.resolve())
+    if builtin_model.is_builtin(name):
+        path = builtin_model.cached()
+        return inspect_model(path, builtin_model.HUB_NAME) if path else None
+    path = hub_cached(name)
+    return inspect_model(path, name) if path else None
+
+
+def get_model(name: str, progress: Progress) -> ModelFolder:
+    """`find_model`, then the network. Raises ConfigError or EnvironmentProblem saying everywhere it looked."""
+    from engine import builtin_model
+
+    found = find_model(name)
+    if found:
+        return found
+    if builtin_model.is_builtin(name):
+        return inspect_model(builtin_model.fetch(progress), builtin_model.HUB_NAME)
+    folder = Path(name).expanduser()
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        reason = "not asked: this is not a hub name"
+    else:
+        try:
+            return inspect_model(hub_download(name, progress), name)
+        except (ConfigError, EnvironmentProblem):
+            raise
+        except Exception as error:
+            reason = hub_reason(error)
+    raise ConfigError(Problem("model_missing", {"name": name, "folder": str(folder.absolute()), "reason": reason}))
+
+
+def hub_cached(name: str) -> Path | None:
+    """The snapshot folder of a hub model in the hub's local cache, if it is complete enough to load."""
+    if name.count("/") != 1:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json")
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    complete = weight_files(folder) and any((folder / file).exists() for file in _TOKENIZER_FILES)
+    return folder if complete else None
+
+
+def hub_download(name: str, progress: Progress) -> Path:
+    """Fetch a model from the hub (HF_ENDPOINT and HF_TOKEN respected). Raises what huggingface_hub raises."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    HfApi().model_info(name, timeout=8)  # a quick no, before the download's own patience
+    progress(f"{name} from the hub", 0, 0)
+    return Path(snapshot_download(name, allow_patterns=_PATTERNS, ignore_patterns=_SUBFOLDERS))
+
+
+def hub_reason(error: Exception) -> str:
+    """Why the hub did not give it, in a few words."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return "it is gated or private: accept its licence on the hub, then run hf auth login"
+    if status == 404:
+        return "it has no such model"
+    return f"not reached: {type(error).__name__}" if not str(error) else f"not reached: {str(error).splitlines()[0][:120]}"

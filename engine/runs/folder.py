@@ -1,0 +1,94 @@
+"""One folder a run: config.yaml as resolved, state.json, events.jsonl, train.log, run.lock, tensorboard/."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.config.reading import read_document
+from engine.runs.lock import held
+from engine.storage import private_folder, write_json, write_whole
+
+
+class RunFolder:
+    """Paths and state of one run."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.id = path.name
+        self.config_file = path / "config.yaml"
+        self.state_file = path / "state.json"
+        self.events_file = path / "events.jsonl"
+        self.log_file = path / "train.log"
+        self.lock_file = path / "run.lock"
+        self.stop_file = path / "stop"
+        self.tensorboard = path / "tensorboard"
+
+    @classmethod
+    def create(cls, runs: Path, slug: str, config: dict[str, Any]) -> RunFolder:
+        """A new folder `<utc>-<slug>` under `runs`, with its config; `runs`/train.log then links to its log."""
+        private_folder(runs)
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+        name = f"{stamp}-{slugify(slug)}"
+        for attempt in range(1000):
+            path = runs / (name if not attempt else f"{name}-{attempt + 1}")
+            try:
+                path.mkdir(mode=0o700)
+                break
+            except FileExistsError:
+                continue
+        run = cls(path)
+        write_whole(run.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        os.close(os.open(run.log_file, os.O_CREAT | os.O_WRONLY, 0o600))
+        run.update_state(state="starting", run=run.id)
+        _link(runs / "train.log", run.log_file)
+        return run
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        return read_document(self.config_file).values
+
+    def state(self) -> dict[str, Any]:
+        """state.json; empty where there is none yet."""
+        try:
+            found: dict[str, Any] = json.loads(self.state_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def update_state(self, **changes: Any) -> None:
+        """Replace members of state.json, atomically."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_json(self.state_file, {**self.state(), **changes, "updated": now})
+
+    def alive(self) -> bool:
+        """Whether its worker holds the lock, on this host."""
+        return held(self.lock_file)
+
+    def log_tail(self, lines: int = 15) -> list[str]:
+        """The last lines of its log."""
+        with contextlib.suppress(OSError), self.log_file.open("rb") as stream:
+            stream.seek(max(0, self.log_file.stat().st_size - 16384))
+            return [line.rstrip() for line in stream.read().decode("utf-8", "replace").splitlines()[-lines:]]
+        return []
+
+
+def slugify(text: str) -> str:
+    """A short name that is safe in paths."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:40] or "run"
+
+
+def _link(link: Path, target: Path) -> None:
+    """Point `link` at `target` relatively; a filesystem without links goes without."""
+    with contextlib.suppress(OSError):
+        fresh = link.with_name(f".{link.name}.{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(os.path.relpath(target, link.parent))
+        fresh.replace(link)
