@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from engine.data.conversation import Conversation
 from engine.data.templates import Template, encode_turns, shipped
-from engine.errors import ConfigError, Problem
+from engine.errors import ConfigError, DataError, Problem
 
 Pair = tuple[list[int], list[int]]
 
@@ -48,8 +48,7 @@ class AutoSegmenter:
 
     def __init__(self, tokenizer: Any):
         """Raises ConfigError no_chat_template, tokenizer_not_fast (offsets need a fast tokenizer)."""
-        if not tokenizer.chat_template:
-            raise ConfigError(Problem("no_chat_template", {"shipped": list(shipped())}, key="template"))
+        require_chat_template(tokenizer)
         if not tokenizer.is_fast:
             raise ConfigError(Problem("tokenizer_not_fast", {"shipped": list(shipped())}, key="template"))
         self._tokenizer = tokenizer
@@ -72,26 +71,41 @@ class AutoSegmenter:
 
     def _render(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]] | Problem:
         """The text and the character spans of the answers that stand in it as they are rendered last."""
-        from jinja2 import TemplateError
-
         messages = chat_messages(conversation)
         first = len(messages) - len(conversation.turns)
         try:
-            whole = self._text(messages, ask=False)
+            whole = render_chat(self._tokenizer, messages)
             spans = []
             for answer in range(first + 1, len(messages), 2):
                 # Templates may rewrite earlier answers (drop their reasoning): such a one has no place to be found at.
-                asked = self._text(messages[:answer], ask=True)
-                answered = whole if answer + 1 == len(messages) else self._text(messages[: answer + 1], ask=False)
+                asked = render_chat(self._tokenizer, messages[:answer], ask=True)
+                last = answer + 1 == len(messages)
+                answered = whole if last else render_chat(self._tokenizer, messages[: answer + 1])
                 if whole.startswith(answered) and answered.startswith(asked):
                     spans.append((len(asked), len(answered)))
-        except (TemplateError, TypeError, ValueError) as error:
-            return Problem("chat_template_refused", {"reason": str(error)[:200]}, severity="warning")
+        except DataError as error:
+            return Problem("chat_template_refused", error.problems[0].params)
         return whole, spans
 
-    def _text(self, messages: list[dict[str, str]], *, ask: bool) -> str:
-        text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
-        return text
+
+def require_chat_template(tokenizer: Any) -> None:
+    """Raise ConfigError no_chat_template where the tokenizer carries none."""
+    if not tokenizer.chat_template:
+        raise ConfigError(Problem("no_chat_template", {"shipped": list(shipped())}, key="template"))
+
+
+def render_chat(tokenizer: Any, messages: list[dict[str, str]], *, ask: bool = False) -> str:
+    """The text that the tokenizer's chat template makes of `messages`; `ask` adds the header of the next answer.
+
+    Runs in transformers' sandboxed renderer. Raises DataError chat_template_refuses_prompt with the template's words.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise DataError(Problem("chat_template_refuses_prompt", {"reason": str(error)[:200]})) from error
+    return text
 
 
 def chat_messages(conversation: Conversation) -> list[dict[str, str]]:

@@ -58,7 +58,9 @@ class Template:
         """
         system = conversation.system or self.default_system
         opening = [*self.prefix, *(_fill(self.system, system) if system else ())]
-        turns = [_fill(self.user if turn.role == "user" else self.assistant, turn.content) for turn in conversation.turns]
+        turns = [
+            _fill(self.user if turn.role == "user" else self.assistant, turn.content) for turn in conversation.turns
+        ]
         if turns:
             turns[0] = opening + turns[0]
         return turns
@@ -207,9 +209,19 @@ def _llamafactory_names() -> frozenset[str]:
 @cache
 def _load(name: str) -> Template:
     raw = yaml.safe_load((_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-    slots = {key: tuple(_element(item) for item in raw.pop(key)) for key in ("prefix", "system", "user", "assistant")}
-    return Template(name=name, stop_words=tuple(raw.pop("stop_words")), **slots, **raw)
+    return Template(
+        name=name,
+        description=raw["description"],
+        prefix=_slot(raw["prefix"]),
+        system=_slot(raw["system"]),
+        user=_slot(raw["user"]),
+        assistant=_slot(raw["assistant"]),
+        generation_prompt=raw["generation_prompt"],
+        default_system=raw["default_system"],
+        stop_words=tuple(raw["stop_words"]),
+        replace_eos=raw["replace_eos"],
+    )
 
 
-def _element(item: str | dict[str, str]) -> Element:
-    return item if isinstance(item, str) else Special(item["special"])
+def _slot(items: list[str | dict[str, str]]) -> Slot:
+    return tuple(item if isinstance(item, str) else Special(item["special"]) for item in items)
