@@ -1,0 +1,123 @@
+"""A whole dataset: every file of an entry read, converted and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.data.conversation import Sample
+from engine.data.formats import check_columns, converted, expected_columns
+from engine.data.readers import Row, read_rows
+from engine.data.registry import DatasetEntry
+from engine.errors import DataError, Problem
+
+_SHOWN = 3
+
+
+@dataclass
+class Tally:
+    """What became of the rows of one dataset: `read` = `kept` + everything in `dropped` (by problem code).
+
+    `first` holds the first three rows that were dropped, in file order; `notes` what cost no row.
+    """
+
+    name: str
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    first: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+
+    def drop(self, problem: Problem) -> None:
+        """Counts one row that cannot be used."""
+        self.read += 1
+        self.dropped[problem.code] += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(problem)
+
+    def merge_unread(self, bad: list[Problem], counts: Counter[str], files: list[str]) -> None:
+        """Adds the rows that a reader lost; `files` give the order in which to show the first ones."""
+        self.read += counts.total()
+        self.dropped += counts
+        shown = [*bad[:_SHOWN], *self.first]
+        shown.sort(key=lambda problem: (files.index(problem.file or files[0]), problem.line or 0))
+        self.first = shown[:_SHOWN]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The tally as a JSON object."""
+        return {
+            "name": self.name,
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(self.dropped),
+            "first": [problem.as_dict() for problem in self.first],
+            "notes": [problem.as_dict() for problem in self.notes],
+        }
+
+
+def load_samples(entry: DatasetEntry, max_samples: int | None = None) -> tuple[list[Sample], Tally]:
+    """The samples of a dataset and their tally; with `max_samples`, of its first so many readable rows.
+
+    Raises DataError where a file cannot be used, a column that the entry names is in no row, or no row is usable.
+    """
+    tally = Tally(entry.name, notes=list(entry.notes))
+    rows, seen, bad, counts = _rows(entry, max_samples, tally)
+    if rows:
+        tally.notes += check_columns(rows, entry, list(seen))
+    samples = []
+    for item in converted(rows, entry):
+        if isinstance(item, Problem):
+            tally.drop(item)
+        else:
+            samples.append(item)
+    tally.read += len(samples)
+    tally.kept = len(samples)
+    tally.merge_unread(bad, counts, [str(path) for path in entry.files])
+    if tally.dropped["data_row_system_tag_missing"]:
+        params = {"name": entry.name, "rows": tally.dropped["data_row_system_tag_missing"]}
+        tally.notes.append(Problem("dataset_system_tag", params, "tags", entry.file, entry.line, severity="warning"))
+    require_kept(tally, str(entry.files[0]))
+    return samples, tally
+
+
+def require_kept(tally: Tally, file: str) -> None:
+    """Raises DataError with the counts and the first three rows where nothing was kept."""
+    if not tally.kept:
+        reasons = [f"{code} × {count}" for code, count in tally.dropped.most_common()]
+        params = {"name": tally.name, "read": tally.read, "reasons": reasons}
+        raise DataError(Problem("dataset_no_usable_row", params, None, file), *tally.first)
+
+
+def _rows(
+    entry: DatasetEntry, limit: int | None, tally: Tally
+) -> tuple[list[Row], dict[str, None], list[Problem], Counter[str]]:
+    """The first `limit` rows, the columns of all, and the rows lost among them.
+
+    Reading goes on past the limit only while an expected column has not been seen: it may come later in the file.
+    """
+    rows: list[Row] = []
+    seen: dict[str, None] = {}
+    bad: list[Problem] = []
+    counts: Counter[str] = Counter()
+    expected = set(expected_columns(entry).values())
+    full = False
+    for path in entry.files:
+        file = read_rows(path)
+        for row in file:
+            if not full:
+                rows.append(row)
+            if not seen.keys() >= row.values.keys():
+                seen |= dict.fromkeys(row.values)
+            if not full and limit is not None and len(rows) >= limit:
+                full = True
+                bad += file.bad
+                counts += file.bad_counts
+            if full and seen.keys() >= expected:
+                tally.notes += file.notes
+                return rows, seen, bad, counts
+        tally.notes += file.notes
+        if not full:
+            bad += file.bad
+            counts += file.bad_counts
+    return rows, seen, bad, counts

@@ -1,0 +1,220 @@
+"""Rows of JSON arrays and of JSON lines, with the place and the cause of every row that is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.data.readers.jsontext import BrokenJSONError, decode, lone_surrogate, resync
+from engine.data.readers.rowfile import Findings, Row
+from engine.data.readers.source import UNDECODED, read_lines, read_text
+
+_SPACE = re.compile(r"[ \t\r\n\ufeff]*")
+_NEXT = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=\{)")
+_BUDGET = 20_000_000_000  # characters looked at while finding the way after broken rows: some seconds
+
+
+def jsonl_rows(path: Path, found: Findings) -> Iterator[Row]:
+    """Rows of a .jsonl file, one line in memory at a time; a JSON array under that name is read too, with a note."""
+    kind = _jsonl_kind(path, found)
+    if kind == "array":
+        found.note("data_json_array_as_jsonl")
+        return _array_file(path, found)
+    return _line_rows(path, found)
+
+
+def json_rows(path: Path, found: Findings) -> Iterator[Row]:
+    """Rows of a .json file: an array of objects, or JSON lines (with a note). Raises DataError for anything else."""
+    text, dirty = _text(path, found)
+    start = _SPACE.match(text).end()  # type: ignore[union-attr]  # matches the empty string too
+    if start == len(text):
+        raise found.fatal("data_file_blank")
+    if text[start] == "[":
+        return _array_rows(text, start, dirty, found)
+    place = _place(text, start)
+    if text[start] != "{":
+        raise found.fatal("data_json_not_rows", *place)
+    try:
+        value, end = decode(text, start)
+    except BrokenJSONError as broken:
+        if _looks_like_lines(text, start):
+            found.note("data_jsonl_as_json")
+            return _line_rows(path, found)
+        raise found.fatal(broken.code, *_place(text, broken.position), **broken.params) from None
+    end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+    if end == len(text):
+        raise _object_error(value, place, found)
+    if "\n" in text[start:end].strip():
+        raise found.fatal("data_json_several_objects", *_place(text, end))
+    found.note("data_jsonl_as_json")
+    return _line_rows(path, found)
+
+
+def _array_file(path: Path, found: Findings) -> Iterator[Row]:
+    text, dirty = _text(path, found)
+    return _array_rows(text, _SPACE.match(text).end(), dirty, found)  # type: ignore[union-attr]
+
+
+def _text(path: Path, found: Findings) -> tuple[str, bool]:
+    text, dirty = read_text(path, found)
+    if "\r" in text and "\n" not in text:
+        text = text.replace("\r", "\n")  # JSON strings hold no raw CR, so this changes line numbers only
+    return text, dirty
+
+
+def _jsonl_kind(path: Path, found: Findings) -> str:
+    for _, line in read_lines(path, found):
+        text = line.strip("\ufeff \t")
+        if not text:
+            continue
+        if not text.startswith("["):
+            return "lines"
+        try:
+            _, end = decode(text, 0)
+        except BrokenJSONError:
+            return "array"
+        return "lines" if text[end:].strip() else "array"
+    raise found.fatal("data_file_blank")
+
+
+def _looks_like_lines(text: str, start: int) -> bool:
+    """Whether one of the next few lines is an object of its own, so that only the first row is broken."""
+    for line in text[start : start + 1_000_000].split("\n")[1:20]:
+        stripped = line.strip()
+        if stripped.startswith("{"):
+            try:
+                _, end = decode(stripped, 0)
+            except BrokenJSONError:
+                continue
+            if end == len(stripped):
+                return True
+    return False
+
+
+def _line_rows(path: Path, found: Findings) -> Iterator[Row]:
+    index = -1
+    for number, line in read_lines(path, found):
+        text = line.strip("\ufeff \t")
+        if not text:
+            continue
+        index += 1
+        if not text.isascii() and (match := UNDECODED.search(line)):
+            found.bad_row("data_not_utf8", number, match.start() + 1)
+            continue
+        try:
+            value, end = decode(text, 0)
+            if end != len(text):
+                raise BrokenJSONError("data_json_two_rows" if text[end:].strip()[:1] == "{" else "data_json_extra", end)
+        except BrokenJSONError as broken:
+            offset = line.index(text[0])
+            found.bad_row(broken.code, number, offset + broken.position + 1, **broken.params)
+            continue
+        if _usable(value, text, 0, end, number, found):
+            yield Row(value, found.file, number, index)
+
+
+def _usable(value: Any, text: str, begin: int, end: int, line: int, found: Findings) -> bool:
+    if not isinstance(value, dict):
+        found.bad_row("data_row_not_object", line, type=type_name(value))
+        return False
+    if ("\\ud" in text or "\\uD" in text) and lone_surrogate(value):
+        match = re.compile(r"\\u[dD][89a-fA-F]").search(text, begin, end)
+        column = match.start() - text.rfind("\n", 0, match.start()) if match else None
+        extra = text.count("\n", begin, match.start()) if match else 0
+        found.bad_row("data_json_lone_surrogate", line + extra, column)
+        return False
+    return True
+
+
+def _array_rows(text: str, start: int, dirty: bool, found: Findings) -> Iterator[Row]:
+    escapes = "\\ud" in text or "\\uD" in text
+    position, counted, line, index, spent = start + 1, 0, 1, -1, 0
+    known: set[str] = set()
+    while True:
+        if text[position : position + 1] != "{":
+            position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
+        line += text.count("\n", counted, position)
+        counted = position
+        if position >= len(text):
+            found.bad_row("data_json_array_unclosed", line)
+            return
+        if text[position] == "]":
+            _check_end(text, position + 1, found)
+            return
+        index += 1
+        begin = position
+        try:
+            value, position = decode(text, begin)
+        except BrokenJSONError as broken:
+            position, cost = resync(text, begin, known)
+            spent += cost
+            _report(text, begin, position, broken, found)
+            if spent > _BUDGET and position >= 0:
+                found.bad_row("data_gave_up", line + 1, lines=text.count("\n", position))
+                return
+            if position < 0:
+                return
+        else:
+            if dirty and (match := UNDECODED.search(text, begin, position)):
+                found.bad_row("data_not_utf8", *_place(text, match.start()))
+            elif not isinstance(value, dict) or escapes:
+                if _usable(value, text, begin, position, line, found):
+                    yield Row(value, found.file, line, index)
+            else:
+                yield Row(value, found.file, line, index)
+            if not known and isinstance(value, dict):
+                known = set(value)
+        following = _NEXT.match(text, position)
+        position = following.end() if following else _separator(text, position, found)
+
+
+def _separator(text: str, position: int, found: Findings) -> int:
+    """The position after the comma, or of the closing bracket, that follows a row."""
+    position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
+    if position >= len(text) or text[position] == "]":
+        return position
+    if text[position] != ",":
+        found.note("data_json_comma_missing", *_place(text, position))
+        return position
+    following = _SPACE.match(text, position + 1).end()  # type: ignore[union-attr]
+    if text[following : following + 1] == "]":
+        found.note("data_json_comma_last", *_place(text, position))
+    return position + 1
+
+
+def _report(text: str, begin: int, position: int, broken: BrokenJSONError, found: Findings) -> None:
+    code, where = broken.code, broken.position
+    match = UNDECODED.search(text, begin, max(where, begin) + 1)
+    if match:
+        code, where = "data_not_utf8", match.start()
+    elif position < 0 and code in ("data_json_string_unclosed", "data_json_syntax"):
+        code = "data_json_truncated"
+    found.bad_row(code, *_place(text, where), **broken.params)
+
+
+def _check_end(text: str, position: int, found: Findings) -> None:
+    position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
+    if position < len(text):
+        found.bad_row("data_json_after_end", *_place(text, position))
+
+
+def _object_error(value: dict[str, Any], place: tuple[int, int], found: Findings) -> Exception:
+    lists = [name for name, item in value.items() if isinstance(item, list)]
+    if len(lists) > 1 and len(lists) == len(value):
+        return found.fatal("data_json_columns", *place, keys=lists[:8])
+    if lists:
+        return found.fatal("data_json_object_with_list", *place, name=lists[0])
+    return found.fatal("data_json_object", *place, keys=list(value)[:8])
+
+
+def _place(text: str, position: int) -> tuple[int, int]:
+    """Line and column of a position, both from 1."""
+    return text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
+
+
+def type_name(value: object) -> str:
+    """The JSON word for a value's type."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a number", float: "a number"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
