@@ -1,16 +1,19 @@
-"""Rows into conversations by LLaMA-Factory's rules for alpaca and sharegpt; a row that breaks one names its reason."""
+"""Datasets into samples: columns checked, every row converted, what was dropped counted by reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from engine.data.conversation import Conversation, Origin, Role, Sample, Turn
-from engine.data.readers import Row
-from engine.data.readers.jsonrows import type_name
-from engine.data.registry import Columns, DatasetEntry, Tags, nearest
+from engine.data.conversation import Origin, Sample
+from engine.data.readers import Row, read_rows
+from engine.data.registry import DatasetEntry, nearest
+from engine.data.turns import DroppedRowError, conversation_of, role_names
 from engine.errors import DataError, Problem
 
+_SHOWN = 3  # dropped rows shown with place and reason
 _ALPACA_PARTS = ("prompt", "query", "response", "history", "system", "tools")
 _SHAREGPT_PARTS = ("messages", "system", "tools")
 # Fields whose name says what they are for: worth a word when the columns object leaves them out.
@@ -22,27 +25,99 @@ _USUAL_NAMES = {
     "system": "system",
     "tools": "tools",
 }
-_ASKS: tuple[Role, Role] = ("user", "observation")
-_ANSWERS: tuple[Role, Role] = ("assistant", "function")
 
 
-class DroppedRowError(Exception):
-    """Why one row cannot be used: problem code, column and parameters."""
+@dataclass
+class Tally:
+    """What became of the rows of one dataset: `read` = `kept` + everything in `dropped` (by problem code).
 
-    def __init__(self, code: str, key: str | None = None, **params: Any):
-        super().__init__(code)
-        self.code, self.key, self.params = code, key, params
+    `first` holds the first three rows that were dropped, in file order; `notes` what cost no row.
+    """
 
-    def problem(self, row: Row) -> Problem:
-        """The reason with the row's place; `row` in the parameters counts from 1."""
-        params = {"row": row.number + 1, **self.params}
-        return Problem(self.code, params, self.key, row.file, row.line or None, None, "warning")
+    name: str
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    first: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+
+    def drop(self, problem: Problem) -> None:
+        """Counts one row that cannot be used."""
+        self.read += 1
+        self.dropped[problem.code] += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(problem)
+
+    def merge_unread(self, bad: list[Problem], counts: Counter[str], files: list[str]) -> None:
+        """Adds the rows that a reader lost; `files` give the order in which to show the first ones."""
+        self.read += counts.total()
+        self.dropped += counts
+        shown = [*bad[:_SHOWN], *self.first]
+        shown.sort(key=lambda problem: (files.index(problem.file or files[0]), problem.line or 0))
+        self.first = shown[:_SHOWN]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The tally as a JSON object."""
+        return {
+            "name": self.name,
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(self.dropped),
+            "first": [problem.as_dict() for problem in self.first],
+            "notes": [problem.as_dict() for problem in self.notes],
+        }
 
 
-def expected_columns(entry: DatasetEntry) -> dict[str, str]:
-    """The column of every part that the entry's format uses: part → column name."""
-    parts = _SHAREGPT_PARTS if entry.formatting == "sharegpt" else _ALPACA_PARTS
-    return {part: column for part in parts if (column := getattr(entry.columns, part)) is not None}
+def load_samples(entry: DatasetEntry, max_samples: int | None = None) -> tuple[list[Sample], Tally]:
+    """The samples of a dataset and their tally; with `max_samples`, of its first so many readable rows.
+
+    Raises DataError where a file cannot be used, a column that the entry names is in no row, or no row is usable.
+    """
+    tally = Tally(entry.name, notes=list(entry.notes))
+    rows, seen, bad, counts = _rows(entry, max_samples, tally)
+    if rows:
+        tally.notes += check_columns(rows, entry, list(seen))
+    samples = []
+    for item in converted(rows, entry):
+        if isinstance(item, Problem):
+            tally.drop(item)
+        else:
+            samples.append(item)
+    tally.read += len(samples)
+    tally.kept = len(samples)
+    tally.merge_unread(bad, counts, [str(path) for path in entry.files])
+    if tally.dropped["data_row_system_tag_missing"]:
+        params = {"name": entry.name, "rows": tally.dropped["data_row_system_tag_missing"]}
+        tally.notes.append(Problem("dataset_system_tag", params, "tags", entry.file, entry.line, severity="warning"))
+    require_kept(tally, str(entry.files[0]))
+    return samples, tally
+
+
+def require_kept(tally: Tally, file: str) -> None:
+    """Raises DataError with the counts and the first three rows where nothing was kept."""
+    if not tally.kept:
+        reasons = [f"{code} × {count}" for code, count in tally.dropped.most_common()]
+        params = {"name": tally.name, "read": tally.read, "reasons": reasons}
+        raise DataError(Problem("dataset_no_usable_row", params, None, file), *tally.first)
+
+
+def conversations(rows: Sequence[Row], entry: DatasetEntry) -> Iterator[Sample | Problem]:
+    """A Sample for every usable row and a Problem (severity warning) for every other one, in order.
+
+    Raises DataError at once where a column that the entry names is in no row (see `check_columns`).
+    """
+    check_columns(rows, entry)
+    return converted(rows, entry)
+
+
+def converted(rows: Iterable[Row], entry: DatasetEntry) -> Iterator[Sample | Problem]:
+    """`conversations` for rows whose columns have been checked."""
+    roles = role_names(entry.tags)
+    for row in rows:
+        try:
+            yield Sample(conversation_of(row, entry, roles), Origin(row.file, row.line, row.number))
+        except DroppedRowError as dropped:
+            yield dropped.problem(row)
 
 
 def check_columns(rows: Sequence[Row], entry: DatasetEntry, seen: Sequence[str] | None = None) -> list[Problem]:
@@ -71,146 +146,10 @@ def check_columns(rows: Sequence[Row], entry: DatasetEntry, seen: Sequence[str] 
     return notes + _ignored(rows, entry, expected, place)
 
 
-def conversations(rows: Sequence[Row], entry: DatasetEntry) -> Iterator[Sample | Problem]:
-    """A Sample for every usable row and a Problem (severity warning) for every other one, in order.
-
-    Raises DataError at once where a column that the entry names is in no row (see `check_columns`).
-    """
-    check_columns(rows, entry)
-    return converted(rows, entry)
-
-
-def converted(rows: Sequence[Row], entry: DatasetEntry) -> Iterator[Sample | Problem]:
-    """`conversations` for rows whose columns have been checked."""
-    roles = role_names(entry.tags)
-    for row in rows:
-        try:
-            if entry.formatting == "sharegpt":
-                conversation = _sharegpt(row.values, entry.columns, entry.tags, roles)
-            else:
-                conversation = _alpaca(row.values, entry.columns)
-        except DroppedRowError as dropped:
-            yield dropped.problem(row)
-        else:
-            yield Sample(conversation, Origin(row.file, row.line, row.number))
-
-
-def role_names(tags: Tags) -> dict[str, Role | Literal["system"]]:
-    """What each role name of the data means."""
-    named: dict[str | None, Role | Literal["system"]] = {
-        tags.user_tag: "user",
-        tags.assistant_tag: "assistant",
-        tags.observation_tag: "observation",
-        tags.function_tag: "function",
-        tags.system_tag: "system",
-    }
-    return {name: role for name, role in named.items() if name is not None}
-
-
-def message_turns(
-    messages: object, column: str, members: tuple[str, str], roles: Mapping[str, Role | Literal["system"]]
-) -> tuple[str | None, tuple[Turn, ...]]:
-    """The system prompt (None where the first message is not one) and the turns of a list of messages.
-
-    `members` are the names of the role and the content. Asking and answering messages must alternate, beginning with
-    an asking and ending with an answering one. Raises DroppedRowError.
-    """
-    if messages is None or messages == []:
-        raise DroppedRowError("data_row_no_messages", column)
-    if not isinstance(messages, list):
-        raise DroppedRowError("data_row_type", column, column=column, expected="a list", found=type_name(messages))
-    pairs = [_message(message, number, column, members) for number, message in enumerate(messages, 1)]
-    system = None
-    offset = 1
-    if roles.get(pairs[0][0]) == "system":
-        system, offset = pairs[0][1], 2
-        pairs = pairs[1:]
-    turns = []
-    for place, (name, content) in enumerate(pairs):
-        role = roles.get(name)
-        if role is None or role == "system":
-            if place == 0 and offset == 1 and name == Tags().system_tag:
-                raise DroppedRowError("data_row_system_tag_missing", column)
-            code = "data_row_role_unknown" if role is None else "data_row_system_late"
-            raise DroppedRowError(code, column, message=place + offset, role=name, roles=list(roles))
-        if role not in (_ANSWERS if place % 2 else _ASKS):
-            raise DroppedRowError("data_row_role_order", column, message=place + offset, role=name)
-        turns.append(Turn(role, content))
-    if not turns:
-        raise DroppedRowError("data_row_no_messages", column)
-    if len(turns) % 2:
-        raise DroppedRowError("data_row_no_answer", column, messages=len(turns))
-    return system, tuple(turns)
-
-
-def history_turns(history: object, column: str) -> list[Turn]:
-    """User and assistant turns of a list of (prompt, response) pairs; none where it is null, empty or "". Raises
-    DroppedRowError."""
-    if history is None or history == "" or history == []:
-        return []
-    if not isinstance(history, list):
-        raise DroppedRowError("data_row_type", column, column=column, expected="a list", found=type_name(history))
-    turns = []
-    for number, pair in enumerate(history, 1):
-        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise DroppedRowError("data_row_history", column, pair=number)
-        turns += [Turn("user", pair[0]), Turn("assistant", pair[1])]
-    return turns
-
-
-def text_of(values: Mapping[str, Any], column: str | None) -> str:
-    """The text of a column, "" where it is null, missing or not used. Raises DroppedRowError for other types."""
-    value = values.get(column) if column is not None else None
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise DroppedRowError("data_row_type", column, column=column, expected="text", found=type_name(value))
-    return value
-
-
-def answer_of(values: Mapping[str, Any], column: str | None) -> str:
-    """The response: empty text is one, null is none. Raises DroppedRowError."""
-    if column is None or values.get(column) is None:
-        raise DroppedRowError("data_row_response_null", column, column=column)
-    return text_of(values, column)
-
-
-def _alpaca(values: Mapping[str, Any], columns: Columns) -> Conversation:
-    turns = history_turns(values.get(columns.history), columns.history) if columns.history is not None else []
-    asked = "\n".join(text for column in (columns.prompt, columns.query) if (text := text_of(values, column)))
-    answer = Turn("assistant", answer_of(values, columns.response))
-    system, tools = text_of(values, columns.system), _tools(values, columns.tools)
-    return Conversation((*turns, Turn("user", asked), answer), system, tools)
-
-
-def _sharegpt(
-    values: Mapping[str, Any], columns: Columns, tags: Tags, roles: Mapping[str, Role | Literal["system"]]
-) -> Conversation:
-    column = columns.messages or ""
-    members = (tags.role_tag or "", tags.content_tag or "")
-    system, turns = message_turns(values.get(column), column, members, roles)
-    if system is None:
-        system = text_of(values, columns.system)
-    return Conversation(turns, system, _tools(values, columns.tools))
-
-
-def _tools(values: Mapping[str, Any], column: str | None) -> str:
-    value = values.get(column) if column is not None else None
-    if isinstance(value, list | dict):
-        raise DroppedRowError("data_row_tools", column, column=column, found=type_name(value))
-    return text_of(values, column)
-
-
-def _message(message: object, number: int, column: str, members: tuple[str, str]) -> tuple[str, str]:
-    if not isinstance(message, dict):
-        raise DroppedRowError("data_row_message", column, message=number, found=type_name(message))
-    for member in members:
-        if member not in message:
-            raise DroppedRowError("data_row_member", column, message=number, member=member, members=list(message))
-        if not isinstance(message[member], str):
-            found = type_name(message[member])
-            raise DroppedRowError("data_row_member_type", column, message=number, member=member, found=found)
-    return message[members[0]], message[members[1]]
+def expected_columns(entry: DatasetEntry) -> dict[str, str]:
+    """The column of every part that the entry's format uses: part → column name."""
+    parts = _SHAREGPT_PARTS if entry.formatting == "sharegpt" else _ALPACA_PARTS
+    return {part: column for part in parts if (column := getattr(entry.columns, part)) is not None}
 
 
 def _ignored(rows: Sequence[Row], entry: DatasetEntry, expected: dict[str, str], place: str | None) -> list[Problem]:
@@ -227,3 +166,37 @@ def _ignored(rows: Sequence[Row], entry: DatasetEntry, expected: dict[str, str],
             params = {"name": entry.name, "part": part, "column": name, "rows": count}
             notes.append(Problem("dataset_column_ignored", params, name, place, severity="warning"))
     return notes
+
+
+def _rows(
+    entry: DatasetEntry, limit: int | None, tally: Tally
+) -> tuple[list[Row], dict[str, None], list[Problem], Counter[str]]:
+    """The first `limit` rows, the columns of all, and the rows lost among them.
+
+    Reading goes on past the limit only while an expected column has not been seen: it may come later in the file.
+    """
+    rows: list[Row] = []
+    seen: dict[str, None] = {}
+    bad: list[Problem] = []
+    counts: Counter[str] = Counter()
+    expected = set(expected_columns(entry).values())
+    full = False
+    for path in entry.files:
+        file = read_rows(path)
+        for row in file:
+            if not full:
+                rows.append(row)
+            if not seen.keys() >= row.values.keys():
+                seen |= dict.fromkeys(row.values)
+            if not full and limit is not None and len(rows) >= limit:
+                full = True
+                bad += file.bad
+                counts += file.bad_counts
+            if full and seen.keys() >= expected:
+                tally.notes += file.notes
+                return rows, seen, bad, counts
+        tally.notes += file.notes
+        if not full:
+            bad += file.bad
+            counts += file.bad_counts
+    return rows, seen, bad, counts
