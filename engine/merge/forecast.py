@@ -1,0 +1,84 @@
+"""What a merge will write and need, from headers and JSON alone: no torch, so that --dry-run stays quick."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.errors import EnvironmentProblem, Problem
+from engine.merge.inputs import Inputs, read_inputs, stored_dtype
+from engine.merge.layout import file_bytes, shard
+from engine.merge.safetensors_io import FLOATS, Slot
+
+IMPORTS_BYTES = 400 << 20  # torch, transformers and peft before any weight is read, measured
+BLOCK_BYTES = 8 << 20  # buffers of one streaming thread
+SMALL_FILES_BYTES = 32 << 20  # tokenizer, configuration, chat template; large vocabularies take about 20 MB
+MAX_SHARD_BYTES = 5 * 10**9
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes throughout. `memory_peak` is anonymous memory of the merge, imports included."""
+
+    bytes_out: int
+    shards: int
+    disk_needed: int
+    disk_free: int
+    memory_peak: int
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space for this user on the disk that `folder`, or its nearest existing parent, lies on."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+def forecast(
+    base: Path,
+    adapter: Path,
+    out: Path,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    dtype: str | None = None,
+    free: Callable[[Path], int] = free_bytes,
+) -> Forecast:
+    """Forecast the merge of `adapter` into `base` written to `out`; `free` tells the free bytes at a folder.
+
+    An adapter that touches a tied embedding or head is counted as untying them, which adds one tensor.
+    Raises ConfigError when the inputs cannot be merged at all (see `engine.merge.inputs`).
+    """
+    inputs = read_inputs(base, adapter)
+    slots = list(_slots(inputs, stored_dtype(dtype)))
+    shards = shard(slots, max_shard_bytes)
+    written = file_bytes(shards)
+    adapter_bytes = sum(4 * t.nbytes // {"F32": 4, "F64": 8}.get(t.dtype, 2) for t in inputs.adapter_tensors.values())
+    threads = min(len(shards), os.cpu_count() or 1, 4)
+    memory = IMPORTS_BYTES + adapter_bytes + threads * BLOCK_BYTES
+    if not inputs.plain_lora:
+        # peft merges a module at a time on a 32-bit copy, with temporaries of the same size
+        memory += 4 * max(replace(slot, dtype="F32").nbytes for slot in slots)
+    return Forecast(written, len(shards), written + SMALL_FILES_BYTES, free(out.parent), memory)
+
+
+def check_disk(expected: Forecast, out: Path) -> None:
+    """Raises EnvironmentProblem `merge_disk_full` when the merged model will not fit beside `out`."""
+    if expected.disk_needed > expected.disk_free:
+        params = {
+            "folder": str(out.parent),
+            "needed_gb": round(expected.disk_needed / 1e9, 2),
+            "free_gb": round(expected.disk_free / 1e9, 2),
+        }
+        raise EnvironmentProblem(Problem("merge_disk_full", params))
+
+
+def _slots(inputs: Inputs, dtype: str | None) -> Iterator[Slot]:
+    for tensor in inputs.base_tensors.values():
+        yield Slot(tensor.name, dtype if dtype and tensor.dtype in FLOATS else tensor.dtype, tensor.shape)
+    embeddings = [t for n, t in inputs.base_tensors.items() if n.endswith(("embed_tokens.weight", "wte.weight"))]
+    stored_head = any(name.endswith("lm_head.weight") for name in inputs.base_tensors)
+    touched = any(part in name for name in inputs.adapter_tensors for part in (".lm_head.", ".embed_tokens.", ".wte."))
+    if embeddings and touched and not stored_head:
+        yield Slot("lm_head.weight", dtype or embeddings[0].dtype, embeddings[0].shape)
