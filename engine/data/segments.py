@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.data.conversation import Conversation
-from engine.data.templates import Template, encode_turns, shipped
+from engine.data.templates import Template, encode_turns, encode_with_starts, shipped
 from engine.errors import ConfigError, DataError, Problem
 
 Pair = tuple[list[int], list[int]]
@@ -52,20 +51,18 @@ class AutoSegmenter:
         if not tokenizer.is_fast:
             raise ConfigError(Problem("tokenizer_not_fast", {"shipped": list(shipped())}, key="template"))
         self._tokenizer = tokenizer
-        self._backend = _untrimmed(tokenizer)
 
     def __call__(self, conversations: Sequence[Conversation]) -> list[Segments | Problem]:
         rendered = [self._render(conversation) for conversation in conversations]
-        texts = [text for text, _ in (one for one in rendered if not isinstance(one, Problem))]
-        encodings = iter(self._backend.encode_batch(texts, add_special_tokens=False))
+        texts = [one[0] for one in rendered if not isinstance(one, Problem)]
+        encoded = encode_with_starts(self._tokenizer, texts)
         results: list[Segments | Problem] = []
         for conversation, one in zip(conversations, rendered, strict=True):
             if isinstance(one, Problem):
                 results.append(one)
                 continue
-            encoding = next(encodings)
             spans = one[1]
-            pairs = _split(encoding.ids, [start for start, _ in encoding.offsets], spans)
+            pairs = _split(*next(encoded), spans)
             results.append(Segments(pairs, unlabelled=len(conversation.turns) // 2 - len(spans)))
         return results
 
@@ -126,17 +123,3 @@ def _split(ids: list[int], starts: list[int], spans: list[tuple[int, int]]) -> l
     if done < len(ids):
         pairs.append((ids[done:], []))
     return pairs
-
-
-def _untrimmed(tokenizer: Any) -> Any:
-    """A copy of the Rust tokenizer whose offsets cover spaces and newlines too.
-
-    Byte-level post-processors may trim them, which puts the newline after a header at the answer's start.
-    """
-    from tokenizers.processors import ByteLevel
-
-    backend = deepcopy(tokenizer.backend_tokenizer)
-    backend.post_processor = ByteLevel(trim_offsets=False)
-    backend.no_truncation()
-    backend.no_padding()
-    return backend

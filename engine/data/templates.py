@@ -6,7 +6,7 @@ carries. Elements follow LLaMA-Factory: each one is tokenised on its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -31,6 +31,13 @@ class Special(Enum):
     BOS = "bos"
     EOS = "eos"
 
+
+_PLAIN = {
+    "add_special_tokens": False,
+    "return_attention_mask": False,
+    "return_token_type_ids": False,
+    "verbose": False,  # no word about lengths: truncation comes later
+}
 
 Element = str | Special
 Slot = tuple[Element, ...]
@@ -105,11 +112,16 @@ def encode_texts(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     """Token ids of each text, without special tokens of the tokenizer's own."""
     if not texts:
         return []
-    encoded = tokenizer(
-        texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
-    )
-    ids: list[list[int]] = encoded["input_ids"]
+    ids: list[list[int]] = tokenizer(texts, **_PLAIN)["input_ids"]
     return ids
+
+
+def encode_with_starts(tokenizer: Any, texts: list[str]) -> Iterator[tuple[list[int], list[int]]]:
+    """`encode_texts` with the character in the text at which each token starts. Needs a fast tokenizer."""
+    if texts:
+        encoded = tokenizer(texts, return_offsets_mapping=True, **_PLAIN)
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            yield ids, [start for start, _ in offsets]
 
 
 def prepare_tokenizer(tokenizer: Any, template: Template | None) -> list[Problem]:

@@ -47,8 +47,8 @@ def main(model: Path) -> None:
             folder = extended if case["template"] == "llama3" else model
             for dataset in DATASETS:
                 rows = load_dataset_module(**config(folder, case, dataset, scratch))["train_dataset"]
-                ids, labels = rows["input_ids"], rows["labels"]
-                cases.append({**case, "dataset": dataset, "rows": [[list(i), runs(l)] for i, l in zip(ids, labels)]})
+                tokens = [[list(row["input_ids"]), runs(row["labels"])] for row in rows]
+                cases.append({**case, "dataset": dataset, "rows": tokens})
             if case["cutoff_len"] == 2048:
                 prompts.append({"template": case["template"], **prompt_ids(config(folder, case, "alpaca", scratch))})
     write("tokens.json", {"llama3_tokens": LLAMA3_TOKENS, "cases": cases})
