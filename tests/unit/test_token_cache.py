@@ -53,7 +53,7 @@ def test_absent(tmp_path):
 @pytest.mark.parametrize("name", ["k.arrow", "k.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone"])
 def test_damaged_entry_counts_as_absent(tmp_path, name, damage):
-    store(tmp_path, "k", encoded([1, 2, 3], [4]))
+    store(tmp_path, "k", encoded(list(range(5000)), [4]))  # long, so that its middle is a token
     path = tmp_path / name
     body = path.read_bytes()
     middle = len(body) // 2
