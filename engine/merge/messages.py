@@ -113,6 +113,10 @@ MESSAGES: dict[str, Message] = {
         "{count} tensors of the merged model are not what they should be, first {tensor}: {reason}.",
         "Do not use this export; check the disk and export again.",
     ),
+    "merge_proof_none": Message(
+        "The merged model was not checked: {reason}.",
+        "Export where more memory is free, or compare a few answers of base + adapter and export in the chat.",
+    ),
     "merge_proof_tensors_only": Message(
         "The merged tensors were checked one by one; the answers were not compared: {reason}.",
         "",
