@@ -82,7 +82,7 @@ def check_mapping(mapping: dict[str, str], columns: Sequence[str], instruction: 
             params = {"column": column, "nearest": nearest(column, list(columns)), "columns": list(columns)}
             problems.append(Problem("convert_column_unknown", params, target, file))
     if not problems:
-        fields = [target for target in ("prompt", "query", "response", "history") if target in mapping]
+        fields: list[str] = [target for target in ("prompt", "query", "response", "history") if target in mapping]
         fields += ["instruction"] if instruction else []
         if "messages" in mapping:
             if fields:

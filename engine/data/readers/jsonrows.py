@@ -5,21 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from engine.data.readers.jsontext import BrokenJSONError, decode, lone_surrogate, resync
+from engine.data.readers.jsontext import BrokenJSONError, decode, decode_near, lone_surrogate, resync
 from engine.data.readers.rowfile import Findings, Row
 from engine.data.readers.source import UNDECODED, read_lines, read_text
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _NEXT = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=\{)")
-_BUDGET = 20_000_000_000  # characters looked at while finding the way after broken rows: some seconds
+_BUDGET = 500_000_000  # characters looked at while finding the way after broken rows: some seconds
+
+
+class _Mark(NamedTuple):
+    """A position, the line it is on (from 1), and where the newline before it is (-1: none)."""
+
+    position: int
+    line: int
+    newline: int
+
+    def moved(self, text: str, position: int) -> _Mark:
+        lines = text.count("\n", self.position, position)
+        newline = text.rfind("\n", self.position, position) if lines else self.newline
+        return _Mark(position, self.line + lines, newline)
+
+
+_START = _Mark(0, 1, -1)
 
 
 def jsonl_rows(path: Path, found: Findings) -> Iterator[Row]:
     """Rows of a .jsonl file, one line in memory at a time; a JSON array under that name is read too, with a note."""
-    kind = _jsonl_kind(path, found)
-    if kind == "array":
+    if _is_array(path, found):
         found.note("data_json_array_as_jsonl")
         return _array_file(path, found)
     return _line_rows(path, found)
@@ -64,19 +80,19 @@ def _text(path: Path, found: Findings) -> tuple[str, bool]:
     return text, dirty
 
 
-def _jsonl_kind(path: Path, found: Findings) -> str:
-    for _, line in read_lines(path, found):
-        text = line.strip("\ufeff \t")
-        if not text:
-            continue
-        if not text.startswith("["):
-            return "lines"
-        try:
-            _, end = decode(text, 0)
-        except BrokenJSONError:
-            return "array"
-        return "lines" if text[end:].strip() else "array"
-    raise found.fatal("data_file_blank")
+def _is_array(path: Path, found: Findings) -> bool:
+    """Whether a .jsonl file is one JSON array, rather than lines of which the first happens to be a list."""
+    lines = (text for _, line in read_lines(path, found) if (text := line.strip("\ufeff \t")))
+    first = next(lines, None)
+    if first is None:
+        raise found.fatal("data_file_blank")
+    if not first.startswith("["):
+        return False
+    try:
+        _, end = decode(first, 0)
+    except BrokenJSONError:
+        return True
+    return end == len(first) and next(lines, None) is None
 
 
 def _looks_like_lines(text: str, start: int) -> bool:
@@ -111,34 +127,33 @@ def _line_rows(path: Path, found: Findings) -> Iterator[Row]:
             offset = line.index(text[0])
             found.bad_row(broken.code, number, offset + broken.position + 1, **broken.params)
             continue
-        if _usable(value, text, 0, end, number, found):
+        if (type(value) is dict and "\\u" not in text) or _usable(value, text, end, _Mark(0, number, -1), found):
             yield Row(value, found.file, number, index)
 
 
-def _usable(value: Any, text: str, begin: int, end: int, line: int, found: Findings) -> bool:
+def _usable(value: Any, text: str, end: int, mark: _Mark, found: Findings) -> bool:
     if not isinstance(value, dict):
-        found.bad_row("data_row_not_object", line, type=type_name(value))
+        found.bad_row("data_row_not_object", mark.line, type=type_name(value))
         return False
-    if ("\\ud" in text or "\\uD" in text) and lone_surrogate(value):
-        match = re.compile(r"\\u[dD][89a-fA-F]").search(text, begin, end)
-        column = match.start() - text.rfind("\n", 0, match.start()) if match else None
-        extra = text.count("\n", begin, match.start()) if match else 0
-        found.bad_row("data_json_lone_surrogate", line + extra, column)
+    match = _SURROGATE.search(text, mark.position, end)
+    if match and lone_surrogate(value):
+        found.bad_row("data_json_lone_surrogate", *_place(text, match.start(), mark))
         return False
     return True
 
 
 def _array_rows(text: str, start: int, dirty: bool, found: Findings) -> Iterator[Row]:
     escapes = "\\ud" in text or "\\uD" in text
-    position, counted, line, index, spent = start + 1, 0, 1, -1, 0
+    position, index, spent = start + 1, -1, 0
+    mark = _START
     known: set[str] = set()
+    read = decode
     while True:
         if text[position : position + 1] != "{":
             position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
-        line += text.count("\n", counted, position)
-        counted = position
+        mark = mark.moved(text, position)
         if position >= len(text):
-            found.bad_row("data_json_array_unclosed", line)
+            found.bad_row("data_json_array_unclosed", mark.line)
             return
         if text[position] == "]":
             _check_end(text, position + 1, found)
@@ -146,24 +161,25 @@ def _array_rows(text: str, start: int, dirty: bool, found: Findings) -> Iterator
         index += 1
         begin = position
         try:
-            value, position = decode(text, begin)
+            value, position = read(text, begin)
         except BrokenJSONError as broken:
+            read = decode_near
             position, cost = resync(text, begin, known)
             spent += cost
-            _report(text, begin, position, broken, found)
+            _report(text, mark, position, broken, found)
             if spent > _BUDGET and position >= 0:
-                found.bad_row("data_gave_up", line + 1, lines=text.count("\n", position))
+                found.bad_row("data_gave_up", mark.line, lines=text.count("\n", position))
                 return
             if position < 0:
                 return
         else:
             if dirty and (match := UNDECODED.search(text, begin, position)):
-                found.bad_row("data_not_utf8", *_place(text, match.start()))
+                found.bad_row("data_not_utf8", *_place(text, match.start(), mark))
             elif not isinstance(value, dict) or escapes:
-                if _usable(value, text, begin, position, line, found):
-                    yield Row(value, found.file, line, index)
+                if _usable(value, text, position, mark, found):
+                    yield Row(value, found.file, mark.line, index)
             else:
-                yield Row(value, found.file, line, index)
+                yield Row(value, found.file, mark.line, index)
             if not known and isinstance(value, dict):
                 known = set(value)
         following = _NEXT.match(text, position)
@@ -176,7 +192,8 @@ def _separator(text: str, position: int, found: Findings) -> int:
     if position >= len(text) or text[position] == "]":
         return position
     if text[position] != ",":
-        found.note("data_json_comma_missing", *_place(text, position))
+        if text[position] == "{" and not any(note.code == "data_json_comma_missing" for note in found.notes):
+            found.note("data_json_comma_missing", *_place(text, position))
         return position
     following = _SPACE.match(text, position + 1).end()  # type: ignore[union-attr]
     if text[following : following + 1] == "]":
@@ -184,14 +201,14 @@ def _separator(text: str, position: int, found: Findings) -> int:
     return position + 1
 
 
-def _report(text: str, begin: int, position: int, broken: BrokenJSONError, found: Findings) -> None:
+def _report(text: str, mark: _Mark, position: int, broken: BrokenJSONError, found: Findings) -> None:
     code, where = broken.code, broken.position
-    match = UNDECODED.search(text, begin, max(where, begin) + 1)
+    match = UNDECODED.search(text, mark.position, where + 1)
     if match:
         code, where = "data_not_utf8", match.start()
     elif position < 0 and code in ("data_json_string_unclosed", "data_json_syntax"):
         code = "data_json_truncated"
-    found.bad_row(code, *_place(text, where), **broken.params)
+    found.bad_row(code, *_place(text, where, mark), **broken.params)
 
 
 def _check_end(text: str, position: int, found: Findings) -> None:
@@ -209,9 +226,10 @@ def _object_error(value: dict[str, Any], place: tuple[int, int], found: Findings
     return found.fatal("data_json_object", *place, keys=list(value)[:8])
 
 
-def _place(text: str, position: int) -> tuple[int, int]:
-    """Line and column of a position, both from 1."""
-    return text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
+def _place(text: str, position: int, known: _Mark = _START) -> tuple[int, int]:
+    """Line and column of a position, both from 1. Counts from `known`: a file can be one long line."""
+    mark = known.moved(text, position)
+    return mark.line, position - mark.newline
 
 
 def type_name(value: object) -> str:

@@ -12,6 +12,9 @@ _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]:,]|NaN|-?Infinity', re.DOTALL)
 _ROW_END = re.compile(r"\s*(?:,\s*(?:[{\]]|\Z)|\]\s*\Z)")
 _AFTER = re.compile(r"\s*(?:[,\]]|\Z)")
 _FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\\n]|\\.)*)"')
+_WINDOW = 1 << 14
+_REACH = 1 << 20  # a broken row longer than this is not closed by counting brackets
+_CUT_CODES = ("data_json_string_unclosed", "data_json_truncated")  # what cutting a valid text leads to
 _ATTEMPTS = 2000  # candidates tried for the next row after one whose quotes or brackets do not match
 
 
@@ -78,6 +81,24 @@ def decode(text: str, begin: int) -> tuple[Any, int]:
         raise BrokenJSONError("data_json_number", begin) from None
 
 
+def decode_near(text: str, begin: int) -> tuple[Any, int]:
+    """`decode`, by way of copies of a part of the text: an error in a long text costs the decoder all of it."""
+    size = _WINDOW
+    while True:
+        window = text[begin : begin + size]
+        whole = begin + size >= len(text)
+        try:
+            value, end = decode(window, 0)
+        except BrokenJSONError as broken:
+            cut = broken.code in _CUT_CODES or broken.position > len(window) - 16
+            if whole or not cut:
+                raise BrokenJSONError(broken.code, begin + broken.position, **broken.params) from None
+        else:
+            if whole or end < len(window):
+                return value, begin + end
+        size *= 8
+
+
 def lone_surrogate(value: Any) -> bool:
     """Whether a string in `value`, however deep, holds half of a surrogate pair."""
     pending = [value]
@@ -113,30 +134,42 @@ def key_places(text: str, begin: int = 0) -> Iterator[tuple[int, str, int]]:
 
 
 def resync(text: str, begin: int, known: set[str]) -> tuple[int, int]:
-    """Where reading can go on after a broken row of an array, and how many characters that took to find.
+    """Where reading can go on after a broken row of an array, and how many characters were looked at to find it.
 
     The position is after the row (at its comma) or at the next row; -1 where nothing more can be read. `known` are
     the keys of a row that was read: a nested object must not be taken for a row.
     """
-    end = _closing(text, begin)
-    if end >= 0 and _ROW_END.match(text, end):
-        return end, len(text) // 8 + end - begin
+    closing = _closing(text, begin)
+    balanced = closing >= 0 and _ROW_END.match(text, closing) is not None
+    stop = closing if balanced else len(text)
     if not known and (match := _FIRST_KEY.match(text, begin)):
         known = {match.group(1)}
-    spent, attempts = (end if end >= 0 else len(text)) - begin, 0
-    position = text.find("{", begin + 1)
+    # Quotes that do not match can hide the rows that follow, so a row inside what seems to be this one comes first.
+    spent, attempts = min(stop - begin, _REACH), 0
+    position = text.find("{", begin + 1, stop)
     while position >= 0 and attempts < _ATTEMPTS:
         attempts += 1
-        spent += len(text) // 8
-        try:
-            value, end = _raw_decode(text, position)
-        except (ValueError, _RefusedError, RecursionError):
-            pass
-        else:
-            if (not known or not known.isdisjoint(value)) and _AFTER.match(text, end):
+        if _before(text, position) != ":":
+            spent += _WINDOW
+            if _is_row(text, position, known):
                 return position, spent
-        position = text.find("{", position + 1)
-    return -1, spent
+        position = text.find("{", position + 1, stop)
+    return (closing if balanced else -1), spent
+
+
+def _is_row(text: str, position: int, known: set[str]) -> bool:
+    try:
+        value, end = decode_near(text, position)
+    except BrokenJSONError:
+        return False
+    return (not known or not known.isdisjoint(value)) and _AFTER.match(text, end) is not None
+
+
+def _before(text: str, position: int) -> str:
+    """The last character before `position` that is no white space."""
+    while position > 0 and text[position - 1].isspace():
+        position -= 1
+    return text[position - 1] if position > 0 else ""
 
 
 def _closing(text: str, begin: int) -> int:
@@ -145,7 +178,7 @@ def _closing(text: str, begin: int) -> int:
         match = re.compile(r"[^,\]\n]*").match(text, begin)
         return match.end() if match else -1
     depth = 0
-    for match in _TOKEN.finditer(text, begin):
+    for match in _TOKEN.finditer(text, begin, begin + _REACH):
         token = match.group()
         if token in "{[":
             depth += 1
@@ -160,7 +193,7 @@ def _explained(text: str, error: json.JSONDecodeError) -> BrokenJSONError:
     """The decoder's complaint as a cause that a person can act on."""
     position, said = error.pos, error.msg
     here = text[position : position + 1]
-    before = text[:position].rstrip()[-1:] if position < 10_000 else text[position - 10_000 : position].rstrip()[-1:]
+    before = _before(text, position)
     if said.startswith("Unterminated string"):
         return BrokenJSONError("data_json_string_unclosed", position)
     if said.startswith("Invalid control character"):
