@@ -41,6 +41,7 @@ class Plan:
     streams: list[Stream] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     replaced: dict[str, torch.Tensor] = field(default_factory=dict)
+    carried: dict[str, torch.Tensor] = field(default_factory=dict)  # base weights to take from the adapter instead
     untied: bool = False
     source: dict[str, str] = field(default_factory=dict)  # {parameter without a tensor of its own: whose it shares}
     notes: list[Problem] = field(default_factory=list)
@@ -55,6 +56,10 @@ class Plan:
         """Checkpoint names that a parameter is written under."""
         return self.names.keys.get(parameter) or [parameter]
 
+    def base_tensor(self, base: Checkpoint, parameter: str) -> torch.Tensor:
+        """The base's tensor for a parameter, its own or the one it shares."""
+        return self.names.read(base, parameter if parameter in self.names.keys else self.source[parameter])
+
 
 def make_plan(base: Checkpoint, skeleton: Skeleton, dtype: str | None) -> Plan:
     """Plan the merge; `dtype` is the safetensors type that floating-point tensors are written in, None keeps theirs.
@@ -66,6 +71,9 @@ def make_plan(base: Checkpoint, skeleton: Skeleton, dtype: str | None) -> Plan:
         skeleton, names, replaced={names.keys[n][0]: t for n, t in skeleton.replaced.items() if n in names.keys}
     )
     added = _untie(plan)
+    for parameter, tensor in skeleton.carried.items():
+        if not torch.equal(plan.base_tensor(base, parameter).float(), tensor.float()):
+            plan.carried[parameter] = tensor
     for stored in base.tensors.values():
         plan.slots.append(Slot(stored.name, _target(stored.dtype, dtype), stored.shape))
     for parameter in added:
@@ -85,7 +93,7 @@ def make_plan(base: Checkpoint, skeleton: Skeleton, dtype: str | None) -> Plan:
                 plan.streams.append(Stream(parameter, names.keys[plan.source[parameter]][0]))
             continue
         layer, inner = skeleton.units[owner], parameter.removeprefix(f"{owner}.")
-        if is_plain_linear(layer) and parameter not in names.fused:
+        if is_plain_linear(layer) and parameter not in names.fused and parameter not in plan.carried:
             key = sources[0] if sources else names.keys[plan.source[parameter]][0]
             out = key if sources else parameter
             plan.streams.append(Stream(out, key, layer if inner == "weight" else None))

@@ -23,6 +23,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
 from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.initialization import no_init_weights
 
 from engine.errors import ConfigError, Problem
 
@@ -38,7 +39,8 @@ class Skeleton:
     """`peft_model` wraps `model`. `shapes`: the base model's own parameters and persistent buffers before wrapping.
 
     `units`: {module name in the base model: outermost peft wrapper}; nothing else is changed by the adapter, except
-    base parameters that the adapter file replaces outright (`replaced`, for bias="all").
+    base parameters that the adapter file replaces outright (`replaced`, for bias="all"). `carried`: copies of wrapped
+    base weights that came with the adapter, which peft adds for embeddings; peft computes with those.
     `tied`: {parameter: the parameter it shares its tensor with}.
     """
 
@@ -47,6 +49,7 @@ class Skeleton:
     shapes: dict[str, tuple[int, ...]]
     units: dict[str, Any]
     replaced: dict[str, torch.Tensor]
+    carried: dict[str, torch.Tensor]
     tied: dict[str, str]
 
     def owner(self, parameter: str) -> str | None:
@@ -68,7 +71,7 @@ def empty_model(folder: Path, trust_remote_code: bool) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         multimodal = type(config) in AutoModelForImageTextToText._model_mapping
         auto = AutoModelForImageTextToText if multimodal else AutoModelForCausalLM
-        with init_empty_weights(include_buffers=False):
+        with init_empty_weights(include_buffers=False), no_init_weights():
             model = auto.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     except (ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         params = {"folder": str(folder), "reason": _first_line(error)}
@@ -101,8 +104,12 @@ def load_skeleton(base: Path, adapter: Path, trust_remote_code: bool = False) ->
     peft_model = _with_adapter(model, adapter)
     root = peft_model.base_model.model
     _refuse_incomplete(peft_model)
-    replaced = {name: p.data for name, p in _base_parameters(root) if name in shapes and _is_replaced(p)}
-    return Skeleton(peft_model, root, shapes, dict(_wrappers(root)), replaced, tied)
+    skeleton = Skeleton(peft_model, root, shapes, dict(_wrappers(root)), {}, {}, tied)
+    for name, parameter in _base_parameters(root):
+        if name in shapes and parameter.numel() > 1 and not is_stand_in(parameter):
+            whole = skeleton.owner(name) is None or name.endswith(".bias")
+            (skeleton.replaced if whole else skeleton.carried)[name] = parameter.data
+    return skeleton
 
 
 def is_plain_linear(layer: Any) -> bool:
@@ -202,10 +209,6 @@ def _base_parameters(root: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
     for name, parameter in root.named_parameters():
         if not _ADAPTER_PARAMETER.search(name):
             yield base_name(name), parameter
-
-
-def _is_replaced(parameter: torch.Tensor) -> bool:
-    return parameter.numel() > 1 and not is_stand_in(parameter)
 
 
 def _does_not_fit(tensors: list[str], trained_on: str) -> ConfigError:

@@ -225,13 +225,20 @@ def _merge_unit(checkpoint: Checkpoint, plan: Plan, unit: Unit, files: OutputFil
 
 
 def merged_unit(checkpoint: Checkpoint, plan: Plan, unit: Unit) -> dict[str, torch.Tensor]:
-    """{checkpoint name: merged fp32 tensor} of one wrapped module. Raises NotStreamableError."""
+    """{checkpoint name: merged fp32 tensor} of one wrapped module.
+
+    Raises NotStreamableError, and ConfigError where peft knows no merge for this layer.
+    """
     names = plan.names
     given = {}
     if not hasattr(unit.layer, "modules_to_save"):  # that one brings its tensors along
         for inner, parameter in unit.parameters.items():
-            given[inner] = names.read(checkpoint, plan.source.get(parameter, parameter))
-    merged = merge_unit(unit.layer, given)
+            carried = plan.carried.get(parameter)
+            given[inner] = plan.base_tensor(checkpoint, parameter) if carried is None else carried
+    try:
+        merged = merge_unit(unit.layer, given)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:  # what peft raises for "cannot merge"
+        raise ConfigError(Problem("merge_adapter_unusable", {"reason": f"{unit.name}: {error}"})) from error
     result: dict[str, torch.Tensor] = {}
     for inner, parameter in unit.parameters.items():
         if parameter in names.fused:
