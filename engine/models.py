@@ -45,7 +45,9 @@ def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
         if (path / "adapter_config.json").exists():
             base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path", "?")
             raise ConfigError(Problem("model_is_adapter", {"path": str(path), "base": base}))
-        raise ConfigError(Problem("model_folder_incomplete", {"path": str(path), "missing": "config.json", "found": found}))
+        raise ConfigError(
+            Problem("model_folder_incomplete", {"path": str(path), "missing": "config.json", "found": found})
+        )
     shards = weight_files(path)
     missing = [
         what
@@ -172,4 +174,6 @@ def hub_reason(error: Exception) -> str:
         return "it is gated or private: accept its licence on the hub, then run hf auth login"
     if status == 404:
         return "it has no such model"
-    return f"not reached: {type(error).__name__}" if not str(error) else f"not reached: {str(error).splitlines()[0][:120]}"
+    return (
+        f"not reached: {type(error).__name__}" if not str(error) else f"not reached: {str(error).splitlines()[0][:120]}"
+    )

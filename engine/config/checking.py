@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from engine.config.reading import Document, parse_document, type_name
-from engine.config.schema import MergeConfig, TrainConfig, fields, hints, meta, names
+from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta, names
 from engine.errors import ConfigError, Problem
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -116,7 +117,7 @@ class _Check(Generic[T]):
             found = repr(value) if isinstance(value, str | int | float | bool) else type_name(value)
             self.say("value_wrong", name, expected=expected(self.struct, name), found=found)
             return
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, int | float) and not _within(value, bounds(self.struct, name)):
             self.say("value_wrong", name, expected=expected(self.struct, name), found=repr(value))
             return
         special = _SPECIAL.get((name, value if isinstance(value, str | bool) else None))
@@ -170,16 +171,22 @@ def expected(struct: type[msgspec.Struct], name: str) -> str:
     if choices:
         return "one of " + choices.group(1).replace("'", "")
     kinds = [words for kind, words in _PLAIN.items() if re.search(kind, text.split("msgspec")[0])]
-    about, bounds = meta(struct, name), ""
-    low = about.ge if about.ge is not None else about.gt
-    high = about.le if about.le is not None else about.lt
+    limits = bounds(struct, name)
+    low, high = (limits.get(inclusive, limits.get(strict)) for inclusive, strict in (("ge", "gt"), ("le", "lt")))
+    said = ""
     if low is not None and high is not None:
-        bounds = f" from {low:g} to {high:g}" if about.gt is None else f" above {low:g} and up to {high:g}"
+        said = f" above {low:g} and up to {high:g}" if "gt" in limits else f" from {low:g} to {high:g}"
     elif low is not None:
-        bounds = f" of at least {low:g}" if about.gt is None else f" above {low:g}"
-    return " or ".join(kinds) + bounds
+        said = f" above {low:g}" if "gt" in limits else f" of at least {low:g}"
+    return " or ".join(kinds) + said
 
 
+def _within(value: float, limits: dict[str, float]) -> bool:
+    """Also false for NaN and infinity."""
+    return math.isfinite(value) and all(_COMPARE[sign](value, bound) for sign, bound in limits.items())
+
+
+_COMPARE = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
 _PLAIN = {
     r"\bint\b": "a whole number",
     r"\bfloat\b": "a number",

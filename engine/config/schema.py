@@ -30,12 +30,10 @@ def key(
     basic: shown before the advanced ones. identity: changes what is learned, so it tells one run from another.
     path: a file or folder, relative to where the config says.
     """
-    bounds: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
-    return Meta(
-        description=text,
-        extra={"usual": usual, "basic": basic, "identity": identity, "path": path},
-        **{name: bound for name, bound in bounds.items() if bound is not None},
-    )
+    # msgspec puts bounds on plain numbers only, not on `int | None`: they are kept here and checked in checking.py.
+    bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
+    extra = {"usual": usual, "basic": basic, "identity": identity, "path": path, "bounds": bounds}
+    return Meta(description=text, extra=extra)
 
 
 Names = str | list[str]
@@ -57,9 +55,7 @@ Scheduler = Literal[
 MODEL = key("Base model: a folder, a hub name, or smollm2-135m (built in).", basic=True, path=True)
 REMOTE_CODE = key("Run Python code that comes with the model. Only for models you trust.", identity=False)
 TEMPLATE = key("How a conversation is written out for the model: auto is the model's own chat template.", basic=True)
-ADAPTERS = Annotated[
-    Names | None, key("Adapter folder; when training, one to go on from.", path=True)
-]
+ADAPTERS = Annotated[Names | None, key("Adapter folder; when training, one to go on from.", path=True)]
 
 
 class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -72,9 +68,7 @@ class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     quantization_bit: Annotated[
         Literal[4, 8] | None, key("Load the base in 4 or 8 bits (bitsandbytes, GPU): less memory, slower, not exact.")
     ] = None
-    quantization_method: Annotated[
-        Literal["bnb", "bitsandbytes"], key("Who quantises: bnb is bitsandbytes.")
-    ] = "bnb"
+    quantization_method: Annotated[Literal["bnb", "bitsandbytes"], key("Who quantises: bnb is bitsandbytes.")] = "bnb"
     quantization_type: Annotated[Literal["nf4", "fp4"], key("Number format of a 4-bit base.")] = "nf4"
     double_quantization: Annotated[bool, key("Quantise the scales of a 4-bit base too.")] = True
 
@@ -82,11 +76,12 @@ class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     stage: Annotated[Literal["sft"], key("The kind of training: sft, supervised fine-tuning.")] = "sft"
     do_train: Annotated[bool, key("Train.", identity=False)] = True
     finetuning_type: Annotated[Literal["lora"], key("lora trains a small adapter; the base stays as it is.")] = "lora"
-    lora_target: Annotated[
-        Names, key("Which linear layers get an adapter: all, or names such as q_proj,v_proj.")
-    ] = "all"
+    lora_target: Annotated[Names, key("Which linear layers get an adapter: all, or names such as q_proj,v_proj.")] = (
+        "all"
+    )
     lora_rank: Annotated[
-        int, key("Size of the adapter: higher learns more and takes more memory.", usual="4–64", ge=1, le=4096, basic=True)
+        int,
+        key("Size of the adapter: higher learns more and takes more memory.", usual="4–64", ge=1, le=4096, basic=True),
     ] = 8
     lora_alpha: Annotated[
         int | None, key("Strength of the adapter.", usual="twice the rank", ge=0, le=65536, basic=True)
@@ -112,7 +107,8 @@ class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
         int | None, key("Threads for tokenising at most.", usual="your cores", ge=1, le=1024, identity=False)
     ] = None
     dataloader_num_workers: Annotated[
-        int, key("Processes that load batches; 0 loads in the training process.", usual="0–4", ge=0, le=256, identity=False)
+        int,
+        key("Processes that load batches; 0 loads in the training process.", usual="0–4", ge=0, le=256, identity=False),
     ] = 0
     val_size: Annotated[
         float, key("Rows held back to measure on: a share below 1, or a count.", usual="0.01–0.1", ge=0)
@@ -136,11 +132,12 @@ class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
         bool, key("Let another config use output_dir; what is there is moved aside.", identity=False)
     ] = False
     logging_dir: Annotated[
-        str | None, key("Where TensorBoard files go (default: the run's folder under logs/).", identity=False, path=True)
+        str | None,
+        key("Where TensorBoard files go (default: the run's folder under logs/).", identity=False, path=True),
     ] = None
-    report_to: Annotated[
-        Names | None, key("Who is told of the figures: tensorboard, wandb, none.", identity=False)
-    ] = "tensorboard"
+    report_to: Annotated[Names | None, key("Who is told of the figures: tensorboard, wandb, none.", identity=False)] = (
+        "tensorboard"
+    )
     run_name: Annotated[str | None, key("A name for the run.", identity=False)] = None
 
     # training
@@ -150,9 +147,9 @@ class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     gradient_accumulation_steps: Annotated[
         int, key("Batches added up before the weights move.", usual="1–16", ge=1, le=65536, basic=True)
     ] = 1
-    learning_rate: Annotated[
-        float, key("Size of a step.", usual="1e-4 to 5e-4 for LoRA", gt=0, le=10, basic=True)
-    ] = 5e-5
+    learning_rate: Annotated[float, key("Size of a step.", usual="1e-4 to 5e-4 for LoRA", gt=0, le=10, basic=True)] = (
+        5e-5
+    )
     num_train_epochs: Annotated[float, key("Times through the data.", usual="1–5", gt=0, le=100_000, basic=True)] = 3.0
     max_steps: Annotated[int, key("Stop after so many steps, whatever the epochs say; -1: no limit.", ge=-1)] = -1
     lr_scheduler_type: Annotated[Scheduler, key("How the learning rate falls over the run.", usual="cosine")] = "linear"
@@ -188,7 +185,8 @@ class TrainConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     # run
     seed: Annotated[int, key("Start of all random numbers.", ge=0, le=2**32 - 1)] = 42
     resume_from_checkpoint: Annotated[
-        str | bool | None, key("A checkpoint folder to go on from; null finds the newest by itself.", identity=False, path=True)
+        str | bool | None,
+        key("A checkpoint folder to go on from; null finds the newest by itself.", identity=False, path=True),
     ] = None
 
 
@@ -250,6 +248,12 @@ def meta(struct: type[Struct], name: str) -> Meta:
     """What `key(...)` said of it."""
     found: Meta = next(part for part in hints(struct)[name].__metadata__ if isinstance(part, Meta))
     return found
+
+
+def bounds(struct: type[Struct], name: str) -> dict[str, float]:
+    """Its bounds as far as it has any: ge, gt, le, lt."""
+    found = (meta(struct, name).extra or {}).get("bounds", {})
+    return {sign: bound for sign, bound in found.items() if bound is not None}
 
 
 def is_path(struct: type[Struct], name: str) -> bool:

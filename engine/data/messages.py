@@ -6,4 +6,11 @@ from engine.data.encoding_messages import ENCODING_MESSAGES
 from engine.data.reading_messages import READING_MESSAGES
 from engine.messages import Message
 
-MESSAGES: dict[str, Message] = {**READING_MESSAGES, **ENCODING_MESSAGES}
+MESSAGES: dict[str, Message] = {
+    **READING_MESSAGES,
+    **ENCODING_MESSAGES,
+    "rows_dropped": Message("{name}: {dropped} of {read} rows are left out ({reasons}). The first of them:"),
+    "val_size_takes_all": Message(
+        "val_size {val_size} would hold back all of the {rows} rows.", "Hold back fewer, such as 0.05"
+    ),
+}

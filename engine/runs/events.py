@@ -65,9 +65,12 @@ def read_events(path: Path) -> Iterator[Event]:
 
 
 def _encode(event: Event) -> bytes:
-    return json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str).encode(
-        "utf-8", "backslashreplace"
-    ) + b"\n"
+    return (
+        json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str).encode(
+            "utf-8", "backslashreplace"
+        )
+        + b"\n"
+    )
 
 
 def _decode(line: bytes) -> Event | None:

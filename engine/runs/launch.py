@@ -48,8 +48,17 @@ class Worker:
             self.lifeline = None
 
 
-def start_worker(run: RunFolder, *, outlives_viewer: bool, secrets: dict[str, str] | None = None) -> Worker:
-    """Start the worker of `run` in a new session. Without `outlives_viewer` it checkpoints and ends when we die."""
+def start_worker(
+    run: RunFolder,
+    *,
+    outlives_viewer: bool,
+    secrets: dict[str, str] | None = None,
+    extra: dict[str, str] | None = None,
+) -> Worker:
+    """Start the worker of `run` in a new session, with `extra` environment.
+
+    Without `outlives_viewer` it checkpoints and ends when we die.
+    """
     command = [*python_module("engine.runs.worker"), str(run.path)]
     read_end = write_end = None
     if not outlives_viewer:
@@ -65,7 +74,7 @@ def start_worker(run: RunFolder, *, outlives_viewer: bool, secrets: dict[str, st
             stderr=log,
             start_new_session=True,
             pass_fds=[read_end] if read_end is not None else [],
-            env=worker_environment(secrets),
+            env={**worker_environment(secrets), **(extra or {})},
         )
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if read_end is not None:

@@ -45,8 +45,12 @@ class FolderLock:
         except OSError:
             os.close(fd)
             other = read_holder(path)
-            who = {"pid": other.pid, "host": other.host, "run": other.run} if other else {"pid": "?", "host": "?", "run": "?"}
-            raise EnvironmentProblem(Problem("in_use", {"folder": str(path.parent), **who})) from None
+            who = (
+                {"pid": other.pid, "host": other.host, "run": other.run}
+                if other
+                else {"pid": "?", "host": "?", "run": "?"}
+            )
+            raise EnvironmentProblem(Problem("in_use", {"folder": str(path), **who})) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(asdict(holder)).encode(), 0)
         os.set_inheritable(fd, True)

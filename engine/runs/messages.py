@@ -15,10 +15,15 @@ MESSAGES: dict[str, Message] = {
         "disable_gradient_checkpointing: false, lora_rank; then quantization_bit: 4 on a GPU.",
     ),
     "disk_full": Message("The disk is full. {path}", "Free some space, then run the same command again: it resumes."),
-    "missing_package": Message("The package {name} is missing: {reason}", "Install it into the same environment: pip install {name}"),
+    "missing_package": Message(
+        "The package {name} is missing: {reason}", "Install it into the same environment: pip install {name}"
+    ),
     "internal": Message(
         "Something went wrong that should not: {type}: {reason}",
         "The log has the details. Running the same command again resumes from the last checkpoint.",
+    ),
+    "crash": Message(
+        "Something went wrong that should not: {type}: {reason}", "This is a bug of sft-wizard. Details: {log}"
     ),
     "crashed": Message(
         "The worker ended without a word ({how}). Often this is the system's out-of-memory killer.",

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any
 
 from engine.errors import EXIT_ENVIRONMENT, EXIT_FAILED, Problem, ProblemError, StopRequested
+from engine.outputs import lock_path
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.runs.launch import python_module
@@ -62,7 +63,8 @@ class Work:
 
     def lock(self, folder: Path) -> None:
         """Hold `folder` until the run ends. Raises EnvironmentProblem when another run has it."""
-        path = folder / ".run.lock"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = lock_path(folder)
         if all(lock.path != path for lock in self.locks):
             self.locks.append(FolderLock.take(path, Holder.this_process(self.run.id)))
 
@@ -94,7 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
         steps: list[str] = work.config["steps"]
         step = steps[options.step]
         if options.step == 0:
-            events.write("run_started", run=run.id, steps=steps, pid=os.getpid(), versions=work.config.get("versions", {}))
+            events.write(
+                "run_started", run=run.id, steps=steps, pid=os.getpid(), versions=work.config.get("versions", {})
+            )
         run.update_state(state="running", step=step, pid=os.getpid())
         work.poll()
         importlib.import_module(STEPS[step]).run(work)

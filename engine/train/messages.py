@@ -1,7 +1,53 @@
-"""English words for the problems of this room."""
+"""English words for the problems of training."""
 
 from __future__ import annotations
 
 from engine.messages import Message
 
-MESSAGES: dict[str, Message] = {}
+MESSAGES: dict[str, Message] = {
+    "bf16_to_fp16": Message("{device} has no bfloat16; calculating in float16."),
+    "cpu_bf16": Message("Calculating in bfloat16 on this processor, which is fast at it."),
+    "cpu_fp32": Message(
+        "Calculating in float32: this processor is not fast at 16-bit numbers. The result is the finer one."
+    ),
+    "quantization_needs_gpu": Message(
+        "quantization_bit: {bits} needs an NVIDIA GPU.", "Remove the key to train in full precision."
+    ),
+    "lora_target_unknown": Message(
+        "No layer matches lora_target {given}.", "This model has: {there}. Or use lora_target: all"
+    ),
+    "step_padded": Message(
+        "Training with padded batches, as transformers does by itself: {reason}.",
+        "The result is the same, only slower.",
+    ),
+    "nan_loss": Message(
+        "The loss of step {step} is {loss}; the step was not applied.",
+        "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16), damaged base weights.",
+    ),
+    "nan_gradient": Message(
+        "The gradient of step {step} is not finite; the step was not applied.",
+        "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16).",
+    ),
+    "checkpoint_damaged": Message("{path} is passed over: {reason}."),
+    "nothing_to_resume": Message(
+        "There is no whole checkpoint in {folder}.", "Remove resume_from_checkpoint to start anew."
+    ),
+    "gpu_required": Message(
+        "A GPU is required here and none can be used: {reason}.", "Run without --require-gpu for a slow run on the CPU."
+    ),
+    "no_gpu": Message("No GPU ({reason}): training on the CPU, which is slow for models above about 1B parameters."),
+    "gpu_chosen": Message("Using {name} ({free} GiB free of {total} GiB), the one of {count} with most free memory."),
+    "output_other": Message(
+        "{folder} holds the result of another config or other data.",
+        "Choose another output_dir, or set overwrite_output_dir: true (or --fresh): what is there is moved aside.",
+    ),
+    "output_foreign": Message(
+        "{folder} is not empty, and its files are not of this tool: {files}.",
+        "Choose another output_dir, or set overwrite_output_dir: true: what is there is moved aside.",
+    ),
+    "moved_aside": Message("What was in {folder} is now in {target}."),
+    "disk_too_small": Message(
+        "Not enough disk at {path}: {needed} GB needed for {what}, {free} GB free.",
+        "Free some space or choose another disk.",
+    ),
+}

@@ -1,0 +1,1 @@
+"""Talking to the base and to the tuned model, in a worker of its own."""

@@ -1,0 +1,84 @@
+"""The viewer's side of a chat: starts the worker, asks, yields the pieces of an answer. No torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from engine.chat.source import ChatSource
+from engine.errors import Problem, RunError
+from engine.runs.launch import python_module, worker_environment
+
+
+class ChatClient:
+    """A context manager around one worker. `voice` is one of the source's voices."""
+
+    def __init__(self, source: ChatSource, log: Path, *, max_new_tokens: int = 512, temperature: float = 0.0):
+        self.source = source
+        self.log = log
+        self.options = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        self.process: subprocess.Popen[str]
+
+    def __enter__(self) -> ChatClient:
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                python_module("engine.chat.serve"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,
+                env=worker_environment(),
+            )
+        self._send(source=self.source.as_dict())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stdin.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def wait_ready(self) -> None:
+        """Until the model is loaded. Raises RunError where it cannot be."""
+        self._receive()
+
+    def ask(self, messages: list[dict[str, str]], voice: str) -> Iterator[str]:
+        """Pieces of the answer to the last message."""
+        self._send(ask=messages, base=voice == "base", **self.options)
+        while "done" not in (message := self._receive()):
+            yield message["piece"]
+
+    def cancel(self) -> None:
+        """End the answer that is being given; what is left of it is dropped."""
+        self._send(cancel=True)
+        while "done" not in self._receive():
+            pass
+
+    @property
+    def _stdin(self) -> TextIO:
+        assert self.process.stdin is not None
+        return self.process.stdin  # type: ignore[return-value]
+
+    def _send(self, **message: Any) -> None:
+        try:
+            self._stdin.write(json.dumps(message) + "\n")
+            self._stdin.flush()
+        except BrokenPipeError:
+            pass  # its last words are read next
+
+    def _receive(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            how = f"exit code {self.process.wait()}"
+            raise RunError(Problem("crashed", {"how": how, "log": str(self.log)}))
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            raise RunError(Problem.from_dict(message["error"]))
+        return message

@@ -1,0 +1,94 @@
+"""A loaded model that answers: streaming, stoppable, with or without its adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextIteratorStreamer
+
+from engine.chat.source import ChatSource
+from engine.data.conversation import Conversation, Turn
+from engine.data.encode import render_prompt
+from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
+from engine.train.model import cpu_has_fast_bf16
+
+
+class Session:
+    """Loads once. Messages are [{"role": "system" | "user" | "assistant", "content": text}, …]."""
+
+    def __init__(self, source: ChatSource):
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = "auto" if device.type == "cuda" or cpu_has_fast_bf16() else torch.float32
+        options = {"trust_remote_code": source.trust_remote_code, "local_files_only": True}
+        # The adapter's folder holds the tokenizer that it was trained with.
+        own = source.adapter if source.adapter and (Path(source.adapter) / "tokenizer_config.json").exists() else None
+        self.tokenizer = AutoTokenizer.from_pretrained(own or source.base, **options)
+        self.template = load_template(source.template)
+        prepare_tokenizer(self.tokenizer, self.template)
+        self.stops = stop_token_ids(self.tokenizer, self.template)
+        model = AutoModelForCausalLM.from_pretrained(source.base, dtype=dtype, device_map={"": device}, **options)
+        if source.adapter:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, source.adapter)
+        self.model = model.eval()
+        self.has_adapter = source.adapter is not None
+
+    def prompt_ids(self, messages: list[dict[str, str]]) -> list[int]:
+        """Token ids up to where the answer begins."""
+        system = "".join(m["content"] for m in messages if m["role"] == "system")
+        turns = tuple(Turn(m["role"], m["content"]) for m in messages if m["role"] in ("user", "assistant"))  # type: ignore[arg-type]
+        return render_prompt(self.tokenizer, self.template, Conversation(turns, system))
+
+    def answer(
+        self,
+        messages: list[dict[str, str]],
+        *,
+        base: bool = False,
+        max_new_tokens: int = 512,
+        temperature: float = 0.0,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[str]:
+        """Pieces of the answer as they come. temperature 0 always takes the likeliest token."""
+        ids = torch.tensor([self.prompt_ids(messages)], device=self.model.device)
+        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        failure: list[BaseException] = []
+
+        def generate() -> None:
+            plain = self.model.disable_adapter() if base and self.has_adapter else contextlib.nullcontext()
+            try:
+                with torch.no_grad(), plain:
+                    self.model.generate(
+                        input_ids=ids,
+                        attention_mask=torch.ones_like(ids),
+                        streamer=streamer,
+                        max_new_tokens=max_new_tokens,
+                        eos_token_id=self.stops,
+                        pad_token_id=self.tokenizer.pad_token_id,
+                        stopping_criteria=[_Stop(should_stop)],
+                        **sampling,
+                    )
+            except BaseException as error:
+                failure.append(error)
+                streamer.end()
+
+        worker = threading.Thread(target=generate, daemon=True)
+        worker.start()
+        yield from streamer
+        worker.join()
+        if failure:
+            raise failure[0]
+
+
+class _Stop(StoppingCriteria):
+    def __init__(self, should_stop: Callable[[], bool]):
+        self.should_stop = should_stop
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self.should_stop(), dtype=torch.bool, device=input_ids.device)

@@ -1,0 +1,71 @@
+"""What there is to talk to: a train config, a merge config, a model folder or an adapter folder. No torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config.jobs import load_job
+from engine.config.schema import names
+from engine.errors import ConfigError, Problem
+from engine.models import Progress, get_model, inspect_model
+
+
+@dataclass(frozen=True)
+class ChatSource:
+    """`base` without an adapter has one set of weights; with one, both can be asked. `tuned_only`: a merged model."""
+
+    base: str
+    name: str
+    adapter: str | None = None
+    template: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Which weights can answer."""
+        return ("tuned", "base") if self.adapter else ("model",)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON, for the worker."""
+        return asdict(self)
+
+
+def find_source(given: str, progress: Progress) -> ChatSource:
+    """Raises ConfigError where the path, adapter or model is not there."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return _folder(path.resolve(), progress)
+    if not path.suffix and not path.exists():
+        return ChatSource(str(get_model(given, progress).path), given)
+    job = load_job(path)
+    if job.train:
+        train = job.train.config
+        adapter = Path(train.output_dir)
+        if not (adapter / "adapter_config.json").exists():
+            raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
+        base = get_model(train.model_name_or_path, progress)
+        return ChatSource(str(base.path), base.name, str(adapter), train.template, train.trust_remote_code)
+    if job.merge:
+        merge = job.merge.config
+        adapter = Path(names(merge.adapter_name_or_path)[0])
+        if not (adapter / "adapter_config.json").exists():
+            if (Path(merge.export_dir) / "config.json").exists():
+                return _folder(Path(merge.export_dir), progress)
+            raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
+        base = get_model(merge.model_name_or_path, progress)
+        return ChatSource(str(base.path), base.name, str(adapter), merge.template, merge.trust_remote_code)
+    raise ConfigError(Problem("kind_unknown", file=given))
+
+
+def _folder(path: Path, progress: Progress) -> ChatSource:
+    configs = [path / name for name in ("config.yaml", "configs/train_config.yaml") if (path / name).exists()]
+    if configs and not (path / "config.json").exists():
+        return find_source(str(configs[0]), progress)
+    if (path / "adapter_config.json").exists():
+        base_name = str(json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path"))
+        base = get_model(base_name, progress)
+        return ChatSource(str(base.path), base.name, str(path))
+    return ChatSource(str(inspect_model(path).path), str(path))

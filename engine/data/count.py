@@ -1,0 +1,55 @@
+"""Worker of --dry-run: how many rows, tokens and steps a train config makes. JSON on stdin, JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.config.schema import TrainConfig
+from engine.data.prepare import prepare
+from engine.errors import ProblemError
+
+
+def count(spec: dict[str, Any]) -> dict[str, Any]:
+    """{samples, held_back, tokens, labelled, longest, steps_per_epoch, steps, notes} of a run's train part."""
+    config = msgspec.convert(spec["config"], TrainConfig)
+    prepared = prepare(
+        config,
+        Path(spec["model_path"]),
+        hashes=spec["data_sha256"],
+        progress=lambda done, total: None,
+        should_stop=lambda: False,
+    )
+    report = prepared.train.report
+    per_epoch = steps_per_epoch(len(prepared.train), config)
+    steps = config.max_steps if config.max_steps > 0 else math.ceil(per_epoch * config.num_train_epochs)
+    return {
+        "samples": len(prepared.train),
+        "held_back": len(prepared.evaluation) if prepared.evaluation is not None else 0,
+        "tokens": report.tokens,
+        "labelled": report.labelled_tokens,
+        "longest": report.longest,
+        "steps_per_epoch": per_epoch,
+        "steps": steps,
+        "notes": [problem.as_dict() for problem in prepared.notes],
+    }
+
+
+def steps_per_epoch(samples: int, config: TrainConfig) -> int:
+    """Optimiser steps of one pass, as transformers' Trainer counts them."""
+    return max(
+        1, math.ceil(math.ceil(samples / config.per_device_train_batch_size) / config.gradient_accumulation_steps)
+    )
+
+
+if __name__ == "__main__":
+    try:
+        answer = count(json.load(sys.stdin))
+    except ProblemError as error:
+        answer = {"problems": [problem.as_dict() for problem in error.problems]}
+    print(json.dumps(answer))

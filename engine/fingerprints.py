@@ -1,0 +1,48 @@
+"""What tells one piece of work from another: hashes of everything that changes the result, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.config.schema import MergeConfig, TrainConfig, meta, names
+from engine.models import ModelFolder
+
+
+def file_sha256(file: Path) -> str:
+    """Hex digest of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def train_fingerprint(
+    config: TrainConfig, passed: dict[str, Any], model: ModelFolder, data_sha256: dict[str, str]
+) -> str:
+    """Of a training run: identity keys, keys passed through, the model, the data. A moved project keeps its own."""
+    kept = {
+        name: value
+        for name, value in msgspec.to_builtins(config).items()
+        if (meta(TrainConfig, name).extra or {}).get("identity") and not name.endswith(("_dir", "_path"))
+    }
+    parts = {
+        "config": kept,
+        "passed": passed,
+        "model": [model.model_type, model.parameters, model.bytes, Path(model.name).name],
+        "adapters": [file_sha256(Path(a) / "adapter_model.safetensors") for a in names(config.adapter_name_or_path)],
+        "data": sorted(data_sha256.values()),
+    }
+    return _digest(parts)
+
+
+def merge_fingerprint(config: MergeConfig, adapter: Path, model_name: str) -> str:
+    """Of a merged model."""
+    files = [file_sha256(adapter / name) for name in ("adapter_model.safetensors", "adapter_config.json")]
+    return _digest([*files, Path(model_name).name, config.export_size])
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,320 @@
+"""From a file to a finished run: convert → train → merge → answers. The only place that orders the steps.
+
+`run` is what --replay, the wizard's Start button and run_pipeline.py call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import __version__
+from engine.config.jobs import Job, load_job
+from engine.config.schema import names
+from engine.data.prepare import data_files
+from engine.data.templates import load_template
+from engine.errors import EXIT_OK, ConfigError, EnvironmentProblem, Problem
+from engine.fingerprints import file_sha256, merge_fingerprint, train_fingerprint
+from engine.hardware import GIB, Hardware, probe
+from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast, free_bytes
+from engine.models import ModelFolder, Progress, get_model
+from engine.outputs import lock_path, move_aside, standing
+from engine.runs.events import Event
+from engine.runs.folder import RunFolder
+from engine.runs.follow import follow
+from engine.runs.launch import start_worker
+from engine.runs.lock import held, read_holder
+from engine.storage import write_json
+
+DEFAULT_PROMPTS = ("What can you tell me about the history of writing?", "List three everyday objects and their use.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended. outputs: adapter, merged, answers (paths as text), as far as they were made."""
+
+    exit_code: int
+    run: RunFolder | None
+    outputs: dict[str, str]
+    event: Event | None = None
+    already_done: bool = False
+    left_running: bool = False
+
+
+@dataclass
+class Plan:
+    """What would be done. steps: those still to do; done: those finished before, by the same config."""
+
+    job: Job
+    steps: list[str]
+    done: list[str]
+    spec: dict[str, Any]
+    outputs: dict[str, str]
+    aside: list[Path] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def run(
+    source: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    require_gpu: bool = False,
+    listen: Callable[[Event], None] = lambda event: None,
+    progress: Progress = lambda what, done, total: None,
+    has_terminal: bool = False,
+) -> Outcome:
+    """Do what a config says, in a worker of its own, and wait for it.
+
+    The same config again resumes an interrupted run and leaves a finished one alone; `fresh` moves what is there aside.
+    `listen` gets every event; `progress` what is done before the worker starts. Raises ConfigError, DataError and
+    EnvironmentProblem for everything that is found before the start; afterwards the exit code tells.
+    """
+    plan = make_plan(load_job(Path(source), overrides), fresh=fresh, require_gpu=require_gpu, progress=progress)
+    for note in plan.notes:
+        listen({"type": "warning", **note.as_dict()})
+    if not plan.steps:
+        return Outcome(EXIT_OK, None, plan.outputs, already_done=True)
+    for folder in plan.aside:
+        target = move_aside(folder)
+        note = Problem("moved_aside", {"folder": str(folder), "target": str(target)}, severity="note")
+        listen({"type": "warning", **note.as_dict()})
+    folder = RunFolder.create(plan.job.runs, plan.job.name, plan.spec)
+    worker = start_worker(folder, outlives_viewer=has_terminal, secrets=plan.job.secrets, extra=plan.environment)
+    listen({"type": "launched", "run": folder.id, "path": str(folder.path), "steps": plan.steps, "done": plan.done})
+    try:
+        ending = follow(folder, worker, listen, has_terminal=has_terminal)
+    finally:
+        worker.close()
+    outputs = {**plan.outputs, **folder.state().get("outputs", {})} if ending.exit_code == EXIT_OK else {}
+    return Outcome(ending.exit_code, folder, outputs, ending.event, left_running=ending.left_running)
+
+
+def make_plan(
+    job: Job, *, fresh: bool, require_gpu: bool, progress: Progress, hardware: Hardware | None = None
+) -> Plan:
+    """Check everything that can be checked without torch, and decide which steps are left."""
+    plan = Plan(job, [], [], {"version": 1, "name": job.name, "file": str(job.file)}, {}, notes=list(job.notes))
+    if job.train:
+        load_template(job.train.config.template)
+    if job.data:
+        _convert(job, progress)
+    plan.environment = _device(job, require_gpu or job.require_gpu, hardware, plan.notes)
+    if job.train:
+        _plan_train(plan, job, fresh, progress)
+    if job.merge:
+        _plan_merge(plan, job, fresh, progress)
+    if job.questions and job.train and plan.steps:
+        plan.steps.append("answers")
+        train = plan.spec["train"]
+        source = {
+            "base": train["model_path"],
+            "name": train["model_name"],
+            "adapter": job.train.config.output_dir,
+            "template": job.train.config.template,
+            "trust_remote_code": job.train.config.trust_remote_code,
+        }
+        plan.spec["answers"] = {"questions": job.questions, "source": source}
+    plan.spec |= {"steps": plan.steps, "versions": versions()}
+    return plan
+
+
+def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
+    assert job.train is not None
+    config, passed = job.train.config, job.train.passed
+    hashes = data_files(config)
+    model = get_model(config.model_name_or_path, progress)
+    print_ = train_fingerprint(config, passed, model, hashes)
+    output = Path(config.output_dir)
+    _refuse_if_busy(output)
+    plan.spec["train"] = {
+        "config": msgspec.to_builtins(config),
+        "passed": passed,
+        "model_path": str(model.path),
+        "model_name": model.name,
+        "fingerprint": print_,
+        "data_sha256": hashes,
+        "tensorboard": config.logging_dir or "",
+    }
+    plan.outputs["adapter"] = str(output)
+    match standing(output, print_):
+        case "finished" if not fresh:
+            plan.done.append("train")
+            return
+        case "absent" | "interrupted" if not fresh:
+            pass
+        case "absent":
+            pass
+        case state:
+            if not fresh and not config.overwrite_output_dir and not config.resume_from_checkpoint:
+                found = sorted(entry.name for entry in output.iterdir())[:5]
+                code = "output_foreign" if state == "foreign" else "output_other"
+                raise ConfigError(Problem(code, {"folder": str(output), "files": found}, "output_dir"))
+            if fresh or not config.resume_from_checkpoint:
+                plan.aside.append(output)
+    plan.steps.append("train")
+
+
+def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
+    assert job.merge is not None
+    config = job.merge.config
+    adapter, export = Path(names(config.adapter_name_or_path)[0]), Path(config.export_dir)
+    model = get_model(config.model_name_or_path, progress)
+    trained_here = job.train is not None and Path(job.train.config.output_dir) == adapter
+    plan.outputs["merged"] = str(export)
+    will_train = trained_here and "train" in plan.steps
+    if not will_train:
+        missing = [
+            name for name in ("adapter_config.json", "adapter_model.safetensors") if not (adapter / name).exists()
+        ]
+        if missing:
+            raise ConfigError(
+                Problem("adapter_missing", {"path": str(adapter), "missing": missing}, "adapter_name_or_path")
+            )
+    _refuse_if_busy(export)
+    print_ = "" if will_train else merge_fingerprint(config, adapter, model.name)
+    state = standing(export, print_)
+    if state == "finished" and not fresh:
+        plan.done.append("merge")
+        return
+    if state == "foreign":
+        found = sorted(entry.name for entry in export.iterdir())[:5]
+        raise ConfigError(Problem("output_foreign", {"folder": str(export), "files": found}, "export_dir"))
+    check_disk(_forecast(model, None if will_train else adapter, export), export)
+    plan.steps.append("merge")
+    plan.spec["merge"] = {
+        "config": msgspec.to_builtins(config),
+        "model_path": str(model.path),
+        "model_name": model.name,
+        "adapter": str(adapter),
+        "prompts": list(job.questions or DEFAULT_PROMPTS),
+    }
+
+
+def _forecast(model: ModelFolder, adapter: Path | None, export: Path) -> Forecast:
+    """Of the merge; before the adapter exists the base's size stands for it."""
+    if adapter is not None:
+        return forecast(model.path, adapter, export)
+    return Forecast(model.bytes, 1, model.bytes + SMALL_FILES_BYTES, free_bytes(export.parent), 0)
+
+
+def versions() -> dict[str, str]:
+    """Of this tool and what it runs on, without importing any of it."""
+    found = {"sft-wizard": __version__}
+    for package in ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers"):
+        found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _device(job: Job, require_gpu: bool, hardware: Hardware | None, notes: list[Problem]) -> dict[str, str]:
+    """Environment that shows the worker one device: the GPU with most free memory, by UUID; none where asked."""
+    if job.train and job.train.config.use_cpu and not require_gpu:
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    hardware = hardware or probe()
+    best = hardware.best()
+    if best is None:
+        if require_gpu:
+            raise EnvironmentProblem(Problem("gpu_required", {"reason": hardware.reason}))
+        if job.train:
+            notes.append(Problem("no_gpu", {"reason": hardware.reason}, severity="note"))
+        return {}
+    if len(hardware.gpus) > 1:
+        params = {"name": best.name, "count": len(hardware.gpus)}
+        params |= {"free": round(best.free / GIB, 1), "total": round(best.total / GIB, 1)}
+        notes.append(Problem("gpu_chosen", params, severity="note"))
+    return {"CUDA_VISIBLE_DEVICES": best.uuid}
+
+
+def _convert(job: Job, progress: Progress) -> None:
+    """Convert and register the job's source, unless the same was done before."""
+    from engine.data.transform import convert
+
+    assert job.data is not None and job.root is not None
+    data, folder = job.data, job.root / "data"
+    source = Path(data.source)
+    record = folder / ".converted.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    key = None
+    if source.is_file():
+        key = hashlib.sha256(msgspec.json.encode(data) + file_sha256(source).encode()).hexdigest()
+        if known.get(data.name, {}).get("key") == key and all((folder / f).exists() for f in known[data.name]["files"]):
+            return
+    progress(f"converting {source.name}", 0, 0)
+    report = convert(
+        source,
+        folder,
+        name=data.name,
+        fmt=data.format,
+        mapping=data.map,
+        instruction=data.instruction,
+        system=data.system,
+        max_samples=data.max_samples,
+        test_split=data.test_split,
+        overwrite=data.name in known,
+    )
+    files = [Path(file).name for file in report.files]
+    write_json(record, {**known, data.name: {"key": key, "files": files}}, mode=0o644)
+
+
+def _refuse_if_busy(folder: Path) -> None:
+    lock = lock_path(folder)
+    if held(lock):
+        holder = read_holder(lock)
+        params = {"pid": holder.pid, "host": holder.host, "run": holder.run} if holder else {}
+        raise EnvironmentProblem(Problem("in_use", {"folder": str(folder), **params}))
+
+
+def dry_run(plan: Plan) -> dict[str, Any]:
+    """The plan as data: steps, files to be written, and, where there is training, rows, tokens and steps."""
+    shown: dict[str, Any] = {"steps": plan.steps, "done": plan.done, "outputs": plan.outputs}
+    shown["files"] = _files(plan)
+    shown["aside"] = [str(path) for path in plan.aside]
+    if plan.job.train and "train" in plan.steps:
+        shown["training"] = _count(plan)
+    return shown
+
+
+def _files(plan: Plan) -> list[str]:
+    found = []
+    if "train" in plan.steps and plan.job.train:
+        out = plan.job.train.config.output_dir
+        found += [f"{out}/adapter_model.safetensors", f"{out}/trainer_log.jsonl", f"{out}/checkpoint-…"]
+    if "merge" in plan.steps and plan.job.merge:
+        found.append(f"{plan.job.merge.config.export_dir}/model*.safetensors")
+    return [*found, f"{plan.job.runs}{os.sep}…"] if found else found
+
+
+def _count(plan: Plan) -> dict[str, Any]:
+    """Tokenise in a worker (its cache serves the run later) and do the arithmetic of steps."""
+    import subprocess
+
+    from engine.errors import RunError
+    from engine.runs.launch import python_module, worker_environment
+
+    result = subprocess.run(
+        python_module("engine.data.count"),
+        input=json.dumps(plan.spec["train"]),
+        capture_output=True,
+        text=True,
+        env=worker_environment(),
+        check=False,
+    )
+    try:
+        counted: dict[str, Any] = json.loads(result.stdout)
+    except ValueError:
+        tail = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
+        raise RunError(Problem("internal", {"type": "tokenising", "reason": tail[0][:300]})) from None
+    if "problems" in counted:
+        from engine.errors import DataError
+
+        raise DataError(*(Problem.from_dict(raw) for raw in counted["problems"]))
+    return counted

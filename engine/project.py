@@ -1,0 +1,258 @@
+"""The project tree: a plan of file writes, shown before anything is written, then one apply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.builtin_model import HUB_NAME, is_builtin
+from engine.config.reading import parse_document
+from engine.config.schema import MergeConfig, TrainConfig, WizardConfig
+from engine.config.writing import commented
+from engine.data.transform import convert
+from engine.errors import ConfigError, Problem
+from engine.hardware import GIB, Hardware
+from engine.storage import write_whole
+
+FileState = Literal["new", "same", "in the way"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A dataset that ships with the tool: rows, questions that show what it teaches, settings that suit it."""
+
+    name: str
+    title: str
+    dataset: str
+    questions: tuple[str, ...]
+    settings: Mapping[str, Any]
+    rows: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings for an amount of free GPU memory, and why."""
+
+    name: str
+    title: str
+    reason: str
+    memory_gb: float
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ProjectAnswers:
+    """Everything that decides a project. Either `sample` or `source` (the user's own file) is given."""
+
+    folder: Path
+    model: str
+    sample: str | None = None
+    source: Path | None = None
+    fmt: Literal["alpaca", "sharegpt"] = "alpaca"
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    instruction: str | None = None
+    system: str | None = None
+    max_samples: int | None = None
+    test_split: float = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One file of the tree, relative to the project's folder, and how it stands to what is there."""
+
+    path: str
+    content: str
+    state: FileState
+
+
+def samples() -> tuple[str, ...]:
+    """Names of the shipped samples."""
+    return tuple(
+        sorted(entry.name[:-5] for entry in (files("templates") / "samples").iterdir() if entry.name.endswith(".yaml"))
+    )
+
+
+@cache
+def sample(name: str) -> Sample:
+    """A shipped sample. Raises ConfigError for a name there is not."""
+    if name not in samples():
+        raise ConfigError(Problem("sample_unknown", {"name": name, "known": list(samples())}))
+    folder = files("templates") / "samples"
+    about = parse_document((folder / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml").values
+    rows = (folder / f"{name}.json").read_text(encoding="utf-8")
+    return Sample(name, about["title"], about["dataset"], tuple(about["questions"]), about["settings"], rows)
+
+
+@cache
+def presets() -> tuple[Preset, ...]:
+    """All presets, by the memory they are for."""
+    found = []
+    for entry in (files("templates") / "presets").iterdir():
+        if entry.name.endswith(".yaml"):
+            about = parse_document(entry.read_text(encoding="utf-8"), entry.name).values
+            found.append(
+                Preset(entry.name[:-5], about["title"], about["reason"], about["memory_gb"], about["settings"])
+            )
+    return tuple(sorted(found, key=lambda preset: preset.memory_gb))
+
+
+def recommend(hardware: Hardware) -> Preset:
+    """The preset for the free memory of the best GPU."""
+    best = hardware.best()
+    free = best.free / GIB if best else 0.0
+    return [preset for preset in presets() if preset.memory_gb <= free or preset.memory_gb == 0][-1]
+
+
+def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
+    """Every file but the converted data of the user's own file, which `apply_project` makes."""
+    chosen = sample(answers.sample) if answers.sample else None
+    dataset = chosen.dataset if chosen else _dataset_name(answers)
+    model = HUB_NAME if is_builtin(answers.model) else answers.model
+    short = model.rstrip("/").rpartition("/")[2]
+    name = answers.folder.absolute().name
+    settings = {**preset.settings, **(chosen.settings if chosen else {}), **answers.settings}
+    questions = answers.questions or (chosen.questions if chosen else ())
+    contents = {
+        "config.yaml": _wizard_yaml(answers, name, questions),
+        "configs/train_config.yaml": _train_yaml(model, short, dataset, settings, preset),
+        "configs/merge_config.yaml": _merge_yaml(model, short, name),
+        "run_pipeline.py": _shipped("run_pipeline.py"),
+        "README.md": _shipped("README.md").replace("{name}", name),
+    }
+    if chosen:
+        contents[f"data/{chosen.dataset}.json"] = chosen.rows
+        contents["data/dataset_info.json"] = _dataset_info(answers.folder, chosen.dataset)
+    return [PlannedFile(path, text, _state(answers.folder / path, text)) for path, text in contents.items()]
+
+
+def apply_project(answers: ProjectAnswers, plan: list[PlannedFile], *, force: bool = False) -> list[Path]:
+    """Write the plan; returns the files. Raises ConfigError where a different file is in the way, unless forced."""
+    blocked = [planned.path for planned in plan if planned.state == "in the way"]
+    if blocked and not force:
+        raise ConfigError(Problem("exists_different", {"path": str(answers.folder), "files": blocked}))
+    for folder in ("configs", "data", "saves", "logs", "models"):
+        (answers.folder / folder).mkdir(parents=True, exist_ok=True)
+    written = []
+    if answers.source:
+        report = convert(
+            answers.source,
+            answers.folder / "data",
+            name=_dataset_name(answers, bare=True),
+            fmt=answers.fmt,
+            mapping=dict(answers.mapping),
+            instruction=answers.instruction,
+            system=answers.system,
+            max_samples=answers.max_samples,
+            test_split=answers.test_split,
+            overwrite=force,
+        )
+        written += list(report.files)
+    for planned in plan:
+        target = answers.folder / planned.path
+        if planned.state != "same":
+            write_whole(target, planned.content, mode=0o644)
+        written.append(target)
+    return written
+
+
+def _train_yaml(model: str, short: str, dataset: str, settings: Mapping[str, Any], preset: Preset) -> str:
+    values: dict[str, Any] = {
+        "model_name_or_path": model,
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "lora_target": "all",
+        "dataset_dir": "data",
+        "dataset": dataset,
+        "output_dir": f"saves/{short}-lora",
+        "logging_steps": 1,
+        "save_steps": 100,
+        "save_total_limit": 3,
+        "plot_loss": True,
+        "overwrite_output_dir": False,
+        "report_to": "tensorboard",
+        "learning_rate": 2e-4,
+        "num_train_epochs": 3.0,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.1,
+        "seed": 42,
+        **settings,
+    }
+    values.setdefault("lora_alpha", 2 * values["lora_rank"])
+    title = (
+        "Training. The keys are LLaMA-Factory's: llamafactory-cli train runs this file as well.",
+        f"Memory preset {preset.title}. {preset.reason}",
+        "Paths start at the project's folder.",
+    )
+    return commented(TrainConfig, values, title)
+
+
+def _merge_yaml(model: str, short: str, name: str) -> str:
+    values = {
+        "model_name_or_path": model,
+        "adapter_name_or_path": f"saves/{short}-lora",
+        "finetuning_type": "lora",
+        "export_dir": f"models/{name}",
+        "export_size": 5,
+        "export_device": "cpu",
+    }
+    return commented(MergeConfig, values, ("Merging: adapter and base model become one model that any tool serves.",))
+
+
+def _wizard_yaml(answers: ProjectAnswers, name: str, questions: tuple[str, ...]) -> str:
+    values: dict[str, Any] = {"version": 1, "project": name}
+    if answers.source:
+        raw = {
+            "source": str(answers.source.absolute()),
+            "name": _dataset_name(answers, bare=True),
+            "format": answers.fmt,
+            "instruction": answers.instruction,
+            "system": answers.system,
+            "max_samples": answers.max_samples,
+            "test_split": answers.test_split or None,
+        }
+        values["data"] = {key: value for key, value in raw.items() if value is not None}
+    values |= {"train": "configs/train_config.yaml", "merge": "configs/merge_config.yaml"}
+    if questions:
+        values["questions"] = list(questions)
+    text = commented(WizardConfig, values, ("The whole job: sft-wizard --replay config.yaml",))
+    if answers.source and answers.mapping:
+        pairs = "".join(f"    {target}: {json.dumps(column)}\n" for target, column in answers.mapping.items())
+        text = text.replace("\ndata:\n", f"\ndata:\n  map:\n{pairs}")
+    return text
+
+
+def _dataset_name(answers: ProjectAnswers, *, bare: bool = False) -> str:
+    from engine.runs.folder import slugify
+
+    stem = slugify(answers.source.stem) if answers.source else "data"
+    return stem if bare else f"{stem}_train"
+
+
+def _dataset_info(folder: Path, dataset: str) -> str:
+    """dataset_info.json with the sample's entry, keeping what is there."""
+    path = folder / "data" / "dataset_info.json"
+    entries: dict[str, Any] = {}
+    if path.exists():
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    entries[dataset] = {"file_name": f"{dataset}.json", "formatting": "alpaca"}
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+
+def _shipped(name: str) -> str:
+    return (files("templates") / "project" / name).read_text(encoding="utf-8")
+
+
+def _state(path: Path, text: str) -> FileState:
+    if not path.exists():
+        return "new"
+    if path.name == "dataset_info.json":  # entries are added to it, none is lost
+        return "same" if path.read_text(encoding="utf-8") == text else "new"
+    return "same" if path.read_text(encoding="utf-8", errors="replace") == text else "in the way"

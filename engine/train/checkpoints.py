@@ -1,0 +1,73 @@
+"""Checkpoints that can be trusted: a manifest written last vouches for every file of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from engine.errors import Problem
+from engine.storage import write_json
+
+MANIFEST = "MANIFEST.json"
+NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors")
+
+
+def write_manifest(folder: Path) -> None:
+    """Sync every file of a checkpoint to disk, then record size and sha256 of each."""
+    files = {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST):
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        files[str(file.relative_to(folder))] = {"size": file.stat().st_size, "sha256": digest}
+    write_json(folder / MANIFEST, {"files": files}, mode=0o644)
+
+
+def damage(folder: Path) -> str | None:
+    """Why a checkpoint cannot be resumed from, or None."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError):
+        return "it was not finished"
+    for name in NEEDED:
+        if name not in files:
+            return f"it has no {name}"
+    for name, expected in files.items():
+        try:
+            with (folder / name).open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
+                    return f"{name} is damaged"
+        except OSError:
+            return f"{name} is missing"
+    return None
+
+
+def checkpoints(output_dir: Path) -> list[Path]:
+    """Checkpoint folders, newest (highest step) first."""
+    found = [(int(match[1]), path) for path in output_dir.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def newest_good(output_dir: Path) -> tuple[Path | None, list[Problem]]:
+    """The newest checkpoint that its manifest vouches for, and a warning for each newer one that is passed over."""
+    warnings = []
+    for folder in checkpoints(output_dir):
+        reason = damage(folder)
+        if reason is None:
+            return folder, warnings
+        warnings.append(Problem("checkpoint_damaged", {"path": str(folder), "reason": reason}, severity="warning"))
+    return None, warnings
+
+
+def prune_checkpoints(output_dir: Path, keep: int | None) -> None:
+    """Delete all but the newest `keep` checkpoints; None keeps all."""
+    if keep is not None:
+        for folder in checkpoints(output_dir)[keep:]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+_STEP = re.compile(r"checkpoint-(\d+)")

@@ -1,0 +1,132 @@
+"""What a training run tells: events for viewers, trainer_log.jsonl as LLaMA-Factory users know it, the loss picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from engine.errors import Problem, RunError
+from engine.runs.worker import Work
+
+SMOOTHING_STEPS = 20  # tokens/s and ETA look back over so many steps
+
+
+class Reporter(TrainerCallback):
+    """Turns Trainer's callbacks into events; polls for a stop after every optimiser step."""
+
+    def __init__(self, work: Work, output_dir: Path, counted_tokens: Any):
+        self.work = work
+        self.log_file = output_dir / "trainer_log.jsonl"
+        self.trainer = counted_tokens
+        self.stopped = False
+        self.tokens = 0
+        self.recent: list[tuple[float, int]] = []
+        self.began = 0.0
+        self.first_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.began, self.first_step = time.monotonic(), state.global_step
+        self.recent = [(self.began, 0)]
+        self.work.phase("training", step=state.global_step, total=state.max_steps)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # With fp16 the scaler itself skips a step whose gradients overflow.
+        if args.fp16:
+            return
+        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
+        if gradients and not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            raise RunError(Problem("nan_gradient", {"step": state.global_step + 1}))
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        now = time.monotonic()
+        self.tokens += self.trainer.step_tokens
+        self.recent = [*self.recent[-SMOOTHING_STEPS:], (now, self.tokens)]
+        (then, before), steps = self.recent[0], len(self.recent) - 1
+        span = max(now - then, 1e-9)
+        rate = kwargs["lr_scheduler"].get_last_lr()[0]
+        self.work.events.write(
+            "step",
+            step=state.global_step,
+            total=state.max_steps,
+            loss=round(self.trainer.step_loss, 6),
+            lr=rate,
+            epoch=round(state.epoch or 0.0, 4),
+            tokens=self.trainer.step_tokens,
+            rows=self.trainer.step_rows,
+            tokens_per_second=round((self.tokens - before) / span, 1),
+            eta=round((state.max_steps - state.global_step) * span / steps, 1),
+        )
+        if self.work.should_stop() and state.global_step < state.max_steps:
+            self.stopped = control.should_save = control.should_training_stop = True
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+    ) -> None:
+        if not logs:
+            return
+        elapsed = time.monotonic() - self.began
+        done = max(state.global_step - self.first_step, 1)
+        left = elapsed / done * (state.max_steps - state.global_step)
+        line = {
+            "current_steps": state.global_step,
+            "total_steps": state.max_steps,
+            "loss": logs.get("loss"),
+            "eval_loss": logs.get("eval_loss"),
+            "lr": logs.get("learning_rate"),
+            "epoch": logs.get("epoch"),
+            "percentage": round(100 * state.global_step / state.max_steps, 2) if state.max_steps else 100,
+            "elapsed_time": str(timedelta(seconds=int(elapsed))),
+            "remaining_time": str(timedelta(seconds=int(left))),
+        }
+        with self.log_file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({name: value for name, value in line.items() if value is not None}) + "\n")
+        if "grad_norm" in logs and not math.isnan(float(logs["grad_norm"])):
+            self.work.events.write("log", step=state.global_step, grad_norm=round(float(logs["grad_norm"]), 6))
+        if "eval_loss" in logs:
+            self.work.events.write("eval", step=state.global_step, loss=logs["eval_loss"])
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self.work.events.write("checkpoint", step=state.global_step, path=str(path))
+
+
+def plot_losses(log_history: list[dict[str, Any]], output_dir: Path) -> list[Path]:
+    """training_loss.png and training_eval_loss.png from Trainer's log, as far as they have points."""
+    import matplotlib.pyplot as plt
+
+    written = []
+    for key, name in (("loss", "training_loss.png"), ("eval_loss", "training_eval_loss.png")):
+        points = [(entry["step"], entry[key]) for entry in log_history if key in entry]
+        if not points:
+            continue
+        steps, values = zip(*points, strict=True)
+        figure, axes = plt.subplots()
+        axes.plot(steps, values, color="#1f77b4", alpha=0.4, label="original")
+        axes.plot(steps, smooth(list(values)), color="#1f77b4", label="smoothed")
+        axes.set(xlabel="step", ylabel=key, title=f"{key} of {output_dir.name}")
+        axes.legend()
+        figure.savefig(output_dir / name, dpi=100)
+        plt.close(figure)
+        written.append(output_dir / name)
+    return written
+
+
+def smooth(values: list[float]) -> list[float]:
+    """Exponential moving average whose weight grows with the number of points, as LLaMA-Factory draws it."""
+    weight = 1.8 * (1 / (1 + math.exp(-0.05 * len(values))) - 0.5)
+    last, smoothed = values[0], []
+    for value in values:
+        last = last * weight + (1 - weight) * value
+        smoothed.append(last)
+    return smoothed

@@ -1,0 +1,125 @@
+"""Is the packed step the model's own loss? Asked of the user's model with the user's samples, before step 1."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from engine.train import attention
+from engine.train.attention import packed_rows
+from engine.train.packing import IGNORED, Tokens, packed_inputs
+
+# Largest difference of a sample's mean loss, relative to the loss; sums are rounded to the compute dtype.
+TOLERANCE = {torch.float32: 2e-4, torch.bfloat16: 2e-2, torch.float16: 1e-2}
+CHECK_TOKENS = 1024  # about as many tokens as one check may cost, unless a window is longer
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """The outcome: whether packed rows may be used, the largest relative loss difference, and why not."""
+
+    packed: bool
+    difference: float | None
+    reason: str = ""
+
+
+def suitable(model: torch.nn.Module, passed: dict[str, Any]) -> str:
+    """Why this model or config must take padded micro-batches; empty where packed rows may be tried."""
+    config = model.config.get_text_config()
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if getattr(model, "_is_stateful", False):
+        return "recurrent layers carry state from one sample to the next"
+    if layers - {"full_attention", "sliding_attention"}:
+        return f"layers of type {', '.join(sorted(layers - {'full_attention', 'sliding_attention'}))}"
+    if not getattr(model, "_supports_sdpa", True):
+        return "its attention has terms that the kernel does not know"
+    if getattr(config, "output_router_logits", False):
+        return "the router's loss does not add up over micro-batches"
+    for key in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel", "torch_compile"):
+        if passed.get(key):
+            return f"{key} is set"
+    return ""
+
+
+def check(
+    model: torch.nn.Module, samples: list[Tokens], device: torch.device, autocast: torch.dtype | None
+) -> SelfCheck:
+    """Losses of a few samples, packed in one row and one by one through the model's plain forward, without gradients.
+
+    The random state is put back. Two samples share a row, the longest last, and one is longer than any window.
+    """
+    chosen = _choose(samples, _window(model))
+    if not chosen:
+        return SelfCheck(True, None)
+    model.eval()
+    mixed = torch.autocast(device.type, autocast) if autocast else contextlib.nullcontext()
+    attention.seen = attention.Seen()
+    cpu_state = torch.get_rng_state()
+    cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        with torch.no_grad(), mixed:
+            on_device = [Tokens(ids.to(device), labels.to(device)) for ids, labels in chosen]
+            with packed_rows():
+                packed = model(**packed_inputs(on_device), per_token=True)["loss"]
+            worst, start = 0.0, 0
+            for sample in on_device:
+                plain = _plain_losses(model, sample)
+                mine = packed[start : start + len(plain)]
+                start += len(plain)
+                worst = max(worst, float((mine.mean() - plain.mean()).abs() / plain.mean().abs().clamp(min=1e-3)))
+    finally:
+        torch.set_rng_state(cpu_state)
+        if cuda_state is not None:
+            torch.cuda.set_rng_state(cuda_state, device)
+        model.train()
+    return _judge(model, worst, autocast or next(model.parameters()).dtype, max(len(s.ids) for s in samples))
+
+
+def _judge(model: torch.nn.Module, worst: float, compute: torch.dtype, longest: int) -> SelfCheck:
+    config, seen = model.config.get_text_config(), attention.seen
+    if seen.calls < config.num_hidden_layers:
+        return SelfCheck(False, worst, "its attention does not go through the shared interface")
+    if seen.unknown:
+        return SelfCheck(False, worst, f"its attention has terms that the kernel does not know: {sorted(seen.unknown)}")
+    window = _window(model)
+    if window and window < longest and seen.windows == {0}:
+        return SelfCheck(False, worst, "its attention window is only in the mask")
+    if not worst <= TOLERANCE.get(compute, 2e-2):  # also when it is NaN
+        return SelfCheck(False, worst, "the losses differ")
+    return SelfCheck(True, worst)
+
+
+def _choose(samples: list[Tokens], window: int) -> list[Tokens]:
+    """Two short labelled samples and, where it is needed or cheap, a long one, the longest last."""
+    labelled = sorted((s for s in samples if bool((s.labels[1:] != IGNORED).any())), key=lambda s: len(s.ids))
+    if len(labelled) < 2:
+        return labelled
+    chosen = [labelled[len(labelled) // 3], labelled[0]]
+    room = max(CHECK_TOKENS - sum(len(s.ids) for s in chosen), window + 1)
+    longer = [s for s in labelled if len(s.ids) <= room]
+    over = [s for s in labelled if window and len(s.ids) > window]
+    last = over[0] if over else longer[-1] if longer else None
+    if last is not None and all(last is not s for s in chosen):
+        chosen.append(last)
+    return chosen
+
+
+def _window(model: torch.nn.Module) -> int:
+    """The smallest attention window that the config announces; 0 for none."""
+    config = model.config.get_text_config()
+    if getattr(config, "use_sliding_window", True) is False:
+        return 0
+    announced = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((size for size in announced if isinstance(size, int) and size > 0), default=0)
+
+
+def _plain_losses(model: torch.nn.Module, sample: Tokens) -> torch.Tensor:
+    """Loss of each labelled token through the model's own forward, (labelled,)."""
+    logits = model(input_ids=sample.ids[None], use_cache=False).logits[0, :-1].float()
+    targets = sample.labels[1:]
+    kept = targets != IGNORED
+    return F.cross_entropy(logits[kept], targets[kept], reduction="none")

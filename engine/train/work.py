@@ -1,0 +1,276 @@
+"""The train step of a run: tokens, model, self-check, loop, outputs."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from transformers import TrainingArguments, set_seed
+from transformers.integrations import TensorBoardCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from engine.config.schema import TrainConfig, names
+from engine.data.prepare import Prepared, prepare
+from engine.errors import Problem, RunError, StopRequested
+from engine.outputs import mark_finished, mark_started
+from engine.runs.worker import Work
+from engine.train import selfcheck
+from engine.train.batches import Pad, TokenRows
+from engine.train.checkpoints import newest_good
+from engine.train.model import (
+    Precision,
+    add_adapter,
+    checkpoint_activations,
+    choose_precision,
+    load_base,
+    skip_adapter_casts,
+    stored_dtype,
+)
+from engine.train.packing import install_packed_forward
+from engine.train.reporting import Reporter, plot_losses
+from engine.train.trainer import StepTrainer
+
+
+def run(work: Work) -> None:
+    """Train what work.config["train"] says. Raises StopRequested after a checkpoint, ProblemError otherwise."""
+    spec = work.config["train"]
+    config = msgspec.convert(spec["config"], TrainConfig)
+    output = Path(config.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    work.lock(output)
+    mark_started(output, spec["fingerprint"], work.run.path)
+    device = torch.device("cpu" if config.use_cpu or not torch.cuda.is_available() else "cuda")
+
+    work.phase("tokenising")
+    prepared = prepare(
+        config,
+        Path(spec["model_path"]),
+        hashes=spec["data_sha256"],
+        progress=lambda done, total: work.progress(done, total, "rows"),
+        should_stop=work.should_stop,
+    )
+    tell_data(work, prepared)
+
+    work.poll()
+    work.phase("loading")
+    model, precision = _model(work, config, spec, device)
+    rows = TokenRows(prepared.train)
+    work.poll()
+    packed, budget = _choose_step(work, config, spec, model, rows, device, precision)
+    resume = _resume_from(work, config, output)
+    trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
+    reporter = Reporter(work, output, trainer)
+    trainer.add_callback(reporter)
+    if "tensorboard" in _report_to(config):
+        trainer.add_callback(TensorBoardCallback())
+    if resume is None:
+        (output / "trainer_log.jsonl").unlink(missing_ok=True)
+
+    started = time.monotonic()
+    try:
+        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    finally:
+        _record_memory(work, device)
+    if reporter.stopped:
+        raise StopRequested
+    work.phase("saving")
+    metrics = result.metrics
+    if prepared.evaluation is not None:
+        metrics |= trainer.evaluate()
+    _save(trainer, config, output, metrics)
+    work.events.write("log", train_seconds=round(time.monotonic() - started, 2), tokens=reporter.tokens)
+    mark_finished(output)
+    outputs = work.run.state().get("outputs", {})
+    work.run.update_state(outputs={**outputs, "adapter": str(output)})
+
+
+def tell_data(work: Work, prepared: Prepared) -> None:
+    """Say what became of the rows, as one event and a warning for each thing to know."""
+    report = prepared.train.report
+    work.events.write(
+        "log",
+        rows={name: tally.as_dict() for name, tally in prepared.rows.items()},
+        samples=len(prepared.train),
+        held_back=len(prepared.evaluation) if prepared.evaluation is not None else 0,
+        tokens=report.tokens,
+        labelled=report.labelled_tokens,
+        longest=report.longest,
+        cached=prepared.from_cache,
+    )
+    for problem in prepared.notes:
+        work.warn(problem)
+
+
+def _model(
+    work: Work, config: TrainConfig, spec: dict[str, Any], device: torch.device
+) -> tuple[torch.nn.Module, Precision]:
+    path = Path(spec["model_path"])
+    precision = choose_precision(config, device, stored_dtype(path, config.trust_remote_code))
+    for note in precision.notes:
+        work.warn(note)
+    model = load_base(config, path, precision, device)
+    install_packed_forward(model)
+    set_seed(config.seed)
+    wrapped = add_adapter(model, config, spec["model_name"])
+    trainable = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
+    work.events.write(
+        "log", trainable=trainable, parameters=sum(p.numel() for p in wrapped.parameters()), device=str(device)
+    )
+    keep = config.disable_gradient_checkpointing
+    if keep is False or (keep is None and device.type != "cpu"):
+        checkpoint_activations(wrapped)
+    if precision.autocast:
+        skip_adapter_casts(wrapped)
+    return wrapped, precision
+
+
+def _choose_step(
+    work: Work,
+    config: TrainConfig,
+    spec: dict[str, Any],
+    model: torch.nn.Module,
+    rows: TokenRows,
+    device: torch.device,
+    precision: Precision,
+) -> tuple[bool, int]:
+    """(packed rows or padded micro-batches, tokens in a row). The budget is the user's padded micro-batch."""
+    base = model.get_base_model()
+    budget = config.per_device_train_batch_size * rows.encoded.report.longest
+    reason = selfcheck.suitable(base, spec["passed"])
+    difference = None
+    if not reason:
+        work.phase("checking")
+        try:
+            samples = [rows.tokens(index) for index in range(min(len(rows), 64))]
+            found = selfcheck.check(model, samples, device, precision.autocast)
+            reason, difference = found.reason, found.difference
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+            reason = f"{type(error).__name__}: {error}"
+    work.events.write("log", step="packed" if not reason else "padded", difference=difference, budget=budget)
+    if reason:
+        work.warn(Problem("step_padded", {"reason": reason}, severity="warning"))
+        base.set_attn_implementation("sdpa" if getattr(base, "_supports_sdpa", True) else "eager")
+    return not reason, budget
+
+
+def _resume_from(work: Work, config: TrainConfig, output: Path) -> Path | None:
+    """The checkpoint to go on from: the one named, else the newest that is whole."""
+    asked = config.resume_from_checkpoint
+    if isinstance(asked, str):
+        return Path(asked)
+    found, warnings = newest_good(output)
+    for problem in warnings:
+        work.warn(problem)
+    if found:
+        work.events.write("log", resumed_from=str(found), step=int(found.name.rpartition("-")[2]))
+    elif asked is True:
+        raise RunError(Problem("nothing_to_resume", {"folder": str(output)}, "resume_from_checkpoint"))
+    return found
+
+
+def _trainer(
+    work: Work,
+    config: TrainConfig,
+    spec: dict[str, Any],
+    model: torch.nn.Module,
+    prepared: Prepared,
+    precision: Precision,
+    packed: bool,
+    budget: int,
+) -> StepTrainer:
+    os.environ["TENSORBOARD_LOGGING_DIR"] = spec["tensorboard"]
+    warmup = config.warmup_steps if config.warmup_steps or not config.warmup_ratio else config.warmup_ratio
+    arguments = TrainingArguments(
+        output_dir=config.output_dir,
+        per_device_train_batch_size=config.per_device_train_batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        learning_rate=config.learning_rate,
+        num_train_epochs=config.num_train_epochs,
+        max_steps=config.max_steps,
+        lr_scheduler_type=config.lr_scheduler_type,
+        warmup_steps=warmup,
+        optim=config.optim,
+        weight_decay=config.weight_decay,
+        adam_beta1=config.adam_beta1,
+        adam_beta2=config.adam_beta2,
+        adam_epsilon=config.adam_epsilon,
+        max_grad_norm=config.max_grad_norm,
+        bf16=precision.autocast == torch.bfloat16,
+        fp16=precision.autocast == torch.float16,
+        use_cpu=model.device.type == "cpu",
+        logging_steps=config.logging_steps,
+        save_strategy=config.save_strategy,
+        save_steps=config.save_steps,
+        save_only_model=config.save_only_model,
+        eval_strategy=config.eval_strategy,
+        eval_steps=config.eval_steps,
+        per_device_eval_batch_size=config.per_device_eval_batch_size,
+        dataloader_num_workers=config.dataloader_num_workers,
+        ddp_timeout=config.ddp_timeout,
+        run_name=config.run_name,
+        seed=config.seed,
+        report_to=[name for name in _report_to(config) if name != "tensorboard"] or "none",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        disable_tqdm=True,
+        logging_nan_inf_filter=False,
+        prediction_loss_only=True,
+        ddp_find_unused_parameters=False,
+        **{"dataloader_pin_memory": model.device.type == "cuda", **spec["passed"]},
+    )
+    trainer = StepTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=TokenRows(prepared.train),
+        eval_dataset=TokenRows(prepared.evaluation) if prepared.evaluation is not None else None,
+        data_collator=Pad(prepared.tokenizer.pad_token_id),
+        processing_class=prepared.tokenizer,
+        packed=packed,
+        token_budget=budget,
+        keep_checkpoints=config.save_total_limit,
+        should_stop=work.should_stop,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    generation = trainer.model.generation_config
+    generation.eos_token_id = prepared.stop_ids if len(prepared.stop_ids) > 1 else prepared.stop_ids[0]
+    generation.pad_token_id = prepared.tokenizer.pad_token_id
+    return trainer
+
+
+def _save(trainer: StepTrainer, config: TrainConfig, output: Path, metrics: dict[str, Any]) -> None:
+    """Adapter, tokenizer, figures and pictures, under the names that LLaMA-Factory gives them."""
+    trainer.save_model(str(output))
+    trainer.model.generation_config.save_pretrained(output)
+    train = {name: value for name, value in metrics.items() if not name.startswith("eval_")}
+    evaluated = {name: value for name, value in metrics.items() if name.startswith("eval_")}
+    trainer.save_metrics("train", train)
+    if evaluated:
+        trainer.save_metrics("eval", {**evaluated, "epoch": train.get("epoch")})
+    trainer.save_state()
+    if config.plot_loss:
+        plot_losses(trainer.state.log_history, output)
+
+
+def _report_to(config: TrainConfig) -> list[str]:
+    wanted = names(config.report_to)
+    if "all" in wanted:
+        return ["tensorboard"]
+    return [name for name in wanted if name != "none"]
+
+
+def _record_memory(work: Work, device: torch.device) -> None:
+    """Peak of this step: resident memory on a CPU, allocated and reserved on a GPU, in bytes."""
+    import resource
+
+    peak = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if device.type == "cuda":
+        peak |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+    work.events.write("log", peak_bytes={name: math.ceil(value) for name, value in peak.items()})

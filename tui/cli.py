@@ -1,0 +1,216 @@
+"""The command line: reads what was asked, hands it to the engine, turns the outcome into words and an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import EXIT_FAILED, Problem, ProblemError
+
+app = typer.Typer(
+    name="sft-wizard",
+    help="Fine-tune a language model with LoRA: LLaMA-Factory's files, today's transformers, exact and fast.",
+    epilog="Start with: sft-wizard demo   (a real model learns a new identity, a few minutes on a CPU)",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the file, several times; train.KEY in config.yaml."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan (files, steps, tokens), then end.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Do it anew; what is in the output folders is moved aside.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
+RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="End with exit code 3 where no GPU can be used.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.")]
+
+
+def version(asked: bool) -> None:
+    """--version."""
+    if asked:
+        from engine import __version__
+
+        typer.echo(f"sft-wizard {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Run a config without asking: config.yaml of a project, a train or a merge config."
+        ),
+    ] = None,
+    overrides: Set = None,
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    require_gpu: RequireGpu = False,
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Without a command: --replay FILE. The same file again resumes an interrupted run and leaves a finished one alone.
+
+    Exit codes: 0 ok, 1 the run failed, 2 usage, config or data, 3 environment, 4 stopped, 75 checkpointed after a
+    termination signal, 130 interrupted.
+    """
+    if context.invoked_subcommand:
+        return
+    if replay is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+    from tui.running import replay_file
+
+    raise typer.Exit(
+        replay_file(replay, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, require_gpu=require_gpu)
+    )
+
+
+@app.command()
+def train(
+    file: ConfigFile,
+    overrides: Set = None,
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    require_gpu: RequireGpu = False,
+) -> None:
+    """Train by a train config (LLaMA-Factory's keys); Ctrl+C saves, the same command resumes."""
+    from tui.running import replay_file
+
+    raise typer.Exit(
+        replay_file(
+            file, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, require_gpu=require_gpu, only="train"
+        )
+    )
+
+
+@app.command()
+def export(
+    file: ConfigFile, overrides: Set = None, dry_run: DryRun = False, fresh: Fresh = False, as_json: Json = False
+) -> None:
+    """Merge an adapter into its base model by a merge config, and check the result."""
+    from tui.running import replay_file
+
+    raise typer.Exit(replay_file(file, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, only="merge"))
+
+
+app.command("merge", help="The same as export.")(export)
+
+
+@app.command()
+def chat(
+    source: Annotated[
+        str,
+        typer.Argument(help="A train config, a merge config, a project, a model or adapter folder, or smollm2-135m."),
+    ],
+    question: Annotated[
+        str | None, typer.Argument(help="Ask this and end; without it, from a pipe or a prompt.")
+    ] = None,
+    base: Annotated[bool, typer.Option("--base", help="Begin with the base model instead of the tuned one.")] = False,
+    system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, max=5.0, help="0 always takes the likeliest token.")] = 0.0,
+) -> None:
+    """Talk to the tuned model. /base and /tuned switch the weights, /clear forgets, /exit leaves."""
+    from tui.talking import talk
+
+    raise typer.Exit(talk(source, question, base, system, max_new_tokens, temperature))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="csv, tsv, json, jsonl or parquet.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data and its dataset_info.json.")],
+    name: Annotated[str | None, typer.Option(help="Name of the dataset (default: the file's).")] = None,
+    to: Annotated[str, typer.Option(metavar="alpaca|sharegpt", help="Format to write.")] = "alpaca",
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="prompt, query, response, system, history or messages."),
+    ] = None,
+    instruction: Annotated[str | None, typer.Option(help="The same instruction for every row.")] = None,
+    system: Annotated[str | None, typer.Option(help="The same system prompt for every row.")] = None,
+    max_samples: Annotated[int | None, typer.Option(min=1, help="Take only so many rows.")] = None,
+    test_split: Annotated[float, typer.Option(min=0.0, help="Rows for NAME_test: a share below 1, or a count.")] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a file of yours into training data and register it, as NAME_train and NAME_test."""
+    from tui.making import convert_file
+
+    raise typer.Exit(
+        convert_file(source, out, name, to, mapping or [], instruction, system, max_samples, test_split, force, as_json)
+    )
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the project.")],
+    data: Annotated[Path | None, typer.Option(help="Your file; without it, a sample is used.")] = None,
+    sample: Annotated[str, typer.Option(help="A sample that ships with the tool.")] = "identity",
+    model: Annotated[str, typer.Option(help="Base model: a folder, a hub name, or smollm2-135m.")] = "smollm2-135m",
+    to: Annotated[str, typer.Option(metavar="alpaca|sharegpt", help="Format of your data in the project.")] = "alpaca",
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="Columns of your file, as in convert.")
+    ] = None,
+    instruction: Annotated[str | None, typer.Option(help="The same instruction for every row.")] = None,
+    system: Annotated[str | None, typer.Option(help="The same system prompt for every row.")] = None,
+    max_samples: Annotated[int | None, typer.Option(min=1, help="Take only so many rows.")] = None,
+    test_split: Annotated[float, typer.Option(min=0.0, help="Rows for a test set: a share below 1, or a count.")] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Write a project: data, commented configs, and a script for the Python API. Asks nothing."""
+    from tui.making import new_project
+
+    raise typer.Exit(
+        new_project(folder, data, sample, model, to, mapping or [], instruction, system, max_samples, test_split, force)
+    )
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the demo project goes.")] = Path("sft-wizard-demo"),
+    fresh: Fresh = False,
+) -> None:
+    """A small real model learns who it is: data, training, merge, check, before and after. Minutes on a CPU."""
+    from tui.making import run_demo
+
+    raise typer.Exit(run_demo(folder, fresh))
+
+
+def main() -> None:
+    """Entry point. Problems become words on stderr and exit codes; a traceback never reaches the screen."""
+    import sys
+
+    try:
+        app()
+    except ProblemError as error:
+        from engine.messages import render
+
+        for problem in error.problems:
+            typer.echo(f"{problem.severity}: {render(problem)}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(EXIT_FAILED)
+    except Exception as error:
+        import traceback
+
+        from engine.messages import render
+        from engine.storage import state_folder
+
+        log = state_folder() / "crash.log"
+        log.write_text(traceback.format_exc())
+        problem = Problem("crash", {"type": type(error).__name__, "reason": str(error)[:300], "log": str(log)})
+        typer.echo(f"error: {render(problem)}", err=True)
+        sys.exit(EXIT_FAILED)
