@@ -91,7 +91,7 @@ CHAT = [
     {
         "messages": [
             {"role": role, "content": text}
-            for role, text in zip(["human", "bot"] * 2, "u1 a1 u2 a2".split(), strict=True)
+            for role, text in zip(["human", "bot"] * 2, ["u1", "a1", "u2", "a2"], strict=True)
         ]
     },
 ]
@@ -113,7 +113,7 @@ def test_conversations_come_back_whole_from_either_format(tmp_path, fmt):
             "output": "a2",
             "system": "",
             "history": [["u1", "a1"]],
-        } or written(report)[1]["history"] == [["u1", "a1"]]
+        }
 
 
 @pytest.mark.parametrize("first", ["alpaca", "sharegpt"])
