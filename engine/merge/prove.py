@@ -6,6 +6,7 @@ import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -79,9 +80,10 @@ def prove(
             skeleton = load_skeleton(base, adapter, trust_remote_code)
             plan = make_plan(before, skeleton, stored_dtype(dtype))
             checked = check_tensors(before, after, plan)
-            proof = _proof(base, out, before, after, plan, checked, prompts, memory_limit_bytes, trust_remote_code)
         except NotStreamableError as reason:
             proof = _whole(base, adapter, out, before, str(reason), prompts, memory_limit_bytes, trust_remote_code)
+        else:
+            proof = _proof(base, out, before, after, plan, checked, prompts, memory_limit_bytes, trust_remote_code)
     proof.seconds = time.monotonic() - started
     return proof
 
@@ -109,9 +111,10 @@ def _proof(
         proof.notes.append(Problem("merge_changes_nothing", severity="warning"))
     why = _why_not_logits(plan, prompts, memory_limit)
     if why is None:
-        answers = _answers(base, out, before, after, plan, prompts, trust_remote_code)
-        if all(bool(torch.isfinite(part).all()) for part in answers[:2]):
-            return _judge(proof, answers, after)
+        with suppress(NotStreamableError):
+            answers = _answers(base, out, before, after, plan, prompts, trust_remote_code)
+            if all(bool(torch.isfinite(part).all()) for part in answers[:2]):
+                return _judge(proof, answers, after)
         why = "the model uses weights in a way that cannot be followed module by module"
     proof.notes.append(Problem("merge_proof_tensors_only", {"reason": why}, severity="note"))
     return proof

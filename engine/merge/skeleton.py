@@ -202,7 +202,7 @@ def _wrappers(root: Any) -> Iterator[tuple[str, Any]]:
 
 def base_name(name: str) -> str:
     """A parameter or module name inside the wrapped model as the base model has it."""
-    return name.replace(".base_layer", "").replace(".original_module", "")
+    return name.replace(".base_layer", "").replace(".original_module", "").replace(".token_adapter", "")
 
 
 def _base_parameters(root: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
