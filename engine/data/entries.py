@@ -76,7 +76,8 @@ class EntryReader:
         """The entry. Raises DataError with all that is wrong with it."""
         if self.name not in self.entries:
             names = list(self.entries)
-            self._error("dataset_unknown", nearest=nearest(self.name, names), names=names)
+            similar = nearest(self.name, names)
+            self._error(with_near("dataset_unknown", similar), nearest=similar, names=names)
             raise DataError(*self.errors)
         raw = self.entries[self.name]
         if not isinstance(raw, dict):
@@ -170,13 +171,9 @@ class EntryReader:
             return self._folder(path)
         if not path.is_file():
             beside = listing(path.parent)
-            self._error(
-                "dataset_file_missing",
-                key="file_name",
-                path=str(path),
-                nearest=nearest(path.name, beside),
-                exists=beside,
-            )
+            similar = nearest(path.name, beside)
+            code = with_near("dataset_file_missing", similar)
+            self._error(code, key="file_name", path=str(path), nearest=similar, exists=beside)
         elif path.suffix.lower() not in SUFFIXES:
             self._error("data_file_suffix", key="file_name", suffix=path.suffix or "no suffix", suffixes=list(SUFFIXES))
         return (path,)
@@ -213,6 +210,11 @@ def nearest(name: str, names: list[str], count: int = 3) -> list[str]:
     """The names most like `name`, best first; none where nothing is like it."""
     lower = {candidate.lower(): candidate for candidate in names}
     return [lower[match] for match in difflib.get_close_matches(name.lower(), list(lower), count, 0.6)]
+
+
+def with_near(code: str, similar: list[str]) -> str:
+    """The code of the message that names the nearest ones, where there are any."""
+    return f"{code}_near" if similar else code
 
 
 def listing(folder: Path) -> list[str]:

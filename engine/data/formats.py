@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.data.conversation import Origin, Sample
+from engine.data.entries import DatasetEntry, nearest, with_near
 from engine.data.readers import Row, read_rows
-from engine.data.registry import DatasetEntry, nearest
 from engine.data.turns import DroppedRowError, conversation_of, role_names
 from engine.errors import DataError, Problem
 
@@ -96,8 +96,7 @@ def load_samples(entry: DatasetEntry, max_samples: int | None = None) -> tuple[l
 def require_kept(tally: Tally, file: str) -> None:
     """Raises DataError with the counts and the first three rows where nothing was kept."""
     if not tally.kept:
-        reasons = [f"{code} × {count}" for code, count in tally.dropped.most_common()]
-        params = {"name": tally.name, "read": tally.read, "reasons": reasons}
+        params = {"name": tally.name, "read": tally.read, "dropped": dict(tally.dropped), "reasons": len(tally.dropped)}
         raise DataError(Problem("dataset_no_usable_row", params, None, file), *tally.first)
 
 
@@ -139,8 +138,8 @@ def check_columns(rows: Sequence[Row], entry: DatasetEntry, seen: Sequence[str] 
             if unused:
                 notes.append(Problem("dataset_no_query", {**params, "unused": unused}, column, place, severity="note"))
         else:
-            params["nearest"] = nearest(column, present)
-            missing.append(Problem("dataset_column_missing", params, column, place))
+            params["nearest"] = similar = nearest(column, present)
+            missing.append(Problem(with_near("dataset_column_missing", similar), params, column, place))
     if missing:
         raise DataError(*missing)
     return notes + _ignored(rows, entry, expected, place)

@@ -148,7 +148,8 @@ READING_MESSAGES: dict[str, Message] = {
     "dataset_info_not_object": Message(
         "dataset_info.json is not an object of datasets", '{{"name": {{"file_name": …}}}}'
     ),
-    "dataset_unknown": Message("there is no dataset {name!r}; nearest: {nearest}", "There are: {names}"),
+    "dataset_unknown": Message("there is no dataset {name!r}", "There are: {names}"),
+    "dataset_unknown_near": Message("there is no dataset {name!r}; is {nearest} meant?", "There are: {names}"),
     "dataset_entry_not_object": Message("the entry of {name!r} is not an object", 'Write {{"file_name": "…"}}.'),
     "dataset_part_not_object": Message("{key} of {name!r} is not an object", "Delete it to use the defaults."),
     "dataset_name_not_text": Message("{key} of {name!r} is not text"),
@@ -170,8 +171,9 @@ READING_MESSAGES: dict[str, Message] = {
         'Use "formatting": "sharegpt" with tags role, content, user, assistant and system, or `sft-wizard convert`.',
     ),
     "dataset_no_file_name": Message("{name!r} has no file_name; it has {keys}", "Name a file or a folder of files."),
-    "dataset_file_missing": Message(
-        "the file of {name!r} is not there: {path}; nearest: {nearest}", "There is: {exists}"
+    "dataset_file_missing": Message("the file of {name!r} is not there: {path}", "There is: {exists}"),
+    "dataset_file_missing_near": Message(
+        "the file of {name!r} is not there: {path}; is {nearest} meant?", "There is: {exists}"
     ),
     "dataset_folder_empty": Message("the folder of {name!r} holds no files: {path}"),
     "dataset_folder_mixed": Message(
@@ -192,7 +194,11 @@ READING_MESSAGES: dict[str, Message] = {
     "dataset_key_misspelt": Message("{key} of {name!r} is not known and has no effect", "Is {nearest} meant?"),
     "dataset_column_missing": Message(
         "column {column!r} ({part} of {name!r}) is in no row; the file has: {columns}",
-        "Set columns.{part} in dataset_info.json; nearest: {nearest}",
+        "Set columns.{part} in dataset_info.json to the right one.",
+    ),
+    "dataset_column_missing_near": Message(
+        "column {column!r} ({part} of {name!r}) is in no row; the file has: {columns}",
+        "Is {nearest} meant? Set columns.{part} in dataset_info.json.",
     ),
     "dataset_no_query": Message(
         "there is no column {column!r}; these columns are not used: {unused}",
@@ -207,12 +213,16 @@ READING_MESSAGES: dict[str, Message] = {
         'Add "system_tag": "system" to the tags in dataset_info.json.',
     ),
     "dataset_no_usable_row": Message(
-        "no row of {name!r} can be used: {read} read; {reasons}", "The first ones follow."
+        "none of the {read} rows of {name!r} can be used ({reasons} different reasons)", "The first ones are:"
     ),
     # Converting
-    "convert_target_unknown": Message("{key!r} is no field to map to; nearest: {nearest}", "The fields are: {targets}"),
-    "convert_column_unknown": Message(
-        "there is no column {column!r} for {key}; nearest: {nearest}", "There are: {columns}"
+    "convert_target_unknown": Message("{key!r} is no field to map to", "The fields are: {targets}"),
+    "convert_target_unknown_near": Message(
+        "{key!r} is no field to map to; is {nearest} meant?", "The fields are: {targets}"
+    ),
+    "convert_column_unknown": Message("there is no column {column!r} for {key}", "There are: {columns}"),
+    "convert_column_unknown_near": Message(
+        "there is no column {column!r} for {key}; is {nearest} meant?", "There are: {columns}"
     ),
     "convert_not_recognised": Message(
         "how these columns make up a conversation is not plain: {columns}",

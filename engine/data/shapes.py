@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from engine.data.conversation import Role
-from engine.data.entries import nearest
+from engine.data.entries import nearest, with_near
 from engine.data.readers import Row
 from engine.errors import ConfigError, DataError, Problem
 
@@ -76,11 +76,13 @@ def check_mapping(mapping: dict[str, str], columns: Sequence[str], instruction: 
     problems = []
     for target, column in mapping.items():
         if target not in TARGETS:
-            params: dict[str, Any] = {"nearest": nearest(target, list(TARGETS)), "targets": list(TARGETS)}
-            problems.append(Problem("convert_target_unknown", params, target, file))
+            similar = nearest(target, list(TARGETS))
+            params: dict[str, Any] = {"nearest": similar, "targets": list(TARGETS)}
+            problems.append(Problem(with_near("convert_target_unknown", similar), params, target, file))
         elif column not in columns:
-            params = {"column": column, "nearest": nearest(column, list(columns)), "columns": list(columns)}
-            problems.append(Problem("convert_column_unknown", params, target, file))
+            similar = nearest(column, list(columns))
+            params = {"column": column, "nearest": similar, "columns": list(columns)}
+            problems.append(Problem(with_near("convert_column_unknown", similar), params, target, file))
     if not problems:
         fields: list[str] = [target for target in ("prompt", "query", "response", "history") if target in mapping]
         fields += ["instruction"] if instruction else []

@@ -144,7 +144,7 @@ def test_a_column_in_no_row_ends_it_before_anything_else():
     with pytest.raises(DataError) as caught:
         conversations(rows({"question": "q", "answer": 5}, {"question": "q", "id": 1}), description)
     [problem] = caught.value.problems
-    assert problem.code == "dataset_column_missing"
+    assert problem.code == "dataset_column_missing_near"
     assert problem.params["columns"] == ["question", "answer", "id"] and problem.params["nearest"] == ["answer"]
     assert "column 'anser'" in str(caught.value) and "question, answer, id" in str(caught.value)
 
@@ -209,7 +209,7 @@ def test_no_usable_row_gives_counts_and_the_first_three(tmp_path):
         load_samples(entry(files=files))
     summary, *first = caught.value.problems
     assert summary.code == "dataset_no_usable_row" and summary.params["read"] == 6
-    assert "data_row_response_null × 5" in summary.params["reasons"]
+    assert summary.params["dropped"] == {"data_row_response_null": 5, "data_json_truncated": 1}
     assert [problem.line for problem in first] == [1, 2, 3]
 
 

@@ -93,8 +93,8 @@ def test_a_folder_is_all_its_files_in_order(folder):
             "dataset_columns_incomplete",
             "columns",
         ),
-        ({"file_name": "row.json"}, "dataset_file_missing", "file_name"),
-        ({"file_name": "dataset_info.txt"}, "dataset_file_missing", "file_name"),
+        ({"file_name": "row.json"}, "dataset_file_missing_near", "file_name"),
+        ({"file_name": "zz.txt"}, "dataset_file_missing", "file_name"),
         ({"formatting": "alpaca"}, "dataset_no_file_name", "file_name"),
     ],
 )

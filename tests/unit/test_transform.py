@@ -173,8 +173,9 @@ def test_common_shapes_are_recognised(tmp_path, row, shape, prompt):
     ("options", "code"),
     [
         ({}, "convert_not_recognised"),
-        ({"mapping": {"promt": "x"}}, "convert_target_unknown"),
-        ({"mapping": {"prompt": "xx", "response": "y"}}, "convert_column_unknown"),
+        ({"mapping": {"promt": "x"}}, "convert_target_unknown_near"),
+        ({"mapping": {"prompt": "xx", "response": "y"}}, "convert_column_unknown_near"),
+        ({"mapping": {"prompt": "zzz", "response": "y"}}, "convert_column_unknown"),
         ({"mapping": {"prompt": "x"}}, "convert_mapping_incomplete"),
         ({"mapping": {"messages": "x", "response": "y"}}, "convert_mapping_conflict"),
         ({"mapping": {"messages": "x"}, "instruction": "I"}, "convert_mapping_conflict"),
