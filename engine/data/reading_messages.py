@@ -56,6 +56,7 @@ READING_MESSAGES: dict[str, Message] = {
     "data_jsonl_as_json": Message("the file is named .json and holds one object a line; it was read as JSON lines"),
     "data_json_array_unclosed": Message("the list is not closed: the file ends without ]", "Rows may be missing."),
     "data_json_after_end": Message("text follows after the list's closing ]: it was not read", _SPLIT),
+    "data_json_bracket_early": Message("a ] closes the list before its end; reading went on"),
     "data_json_comma_missing": Message("a comma is missing between two rows, here and perhaps later; they were read"),
     "data_json_comma_last": Message("a comma follows the last row; it was ignored"),
     "data_json_truncated": Message(

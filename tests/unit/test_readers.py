@@ -224,6 +224,15 @@ def test_a_nested_message_is_not_taken_for_a_row(tmp_path):
         assert len(file.bad) == 1
 
 
+@pytest.mark.parametrize("first", ['{"conver\nsations": ', '"conversations": ', '{conversations": '])
+def test_rows_are_found_after_a_first_row_whose_key_is_broken(tmp_path, first):
+    good = {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}
+    text = json.dumps(good)
+    broken = text.replace('{"conversations": ', first)
+    rows, file = read(write(tmp_path, "x.json", f"[{broken}, {text}, {text}]"))
+    assert rows == [good, good] and file.bad
+
+
 def test_line_numbers_are_those_of_an_editor(tmp_path):
     path = write(tmp_path, "x.json", json.dumps([A, B], indent=2))
     assert [(row.line, row.number) for row in read_rows(path)] == [(2, 0), (6, 1)]

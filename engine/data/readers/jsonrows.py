@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.data.readers.jsontext import BrokenJSONError, decode, decode_near, lone_surrogate, resync
+from engine.data.readers.jsontext import BrokenJSONError, decode, decode_near, lone_surrogate, resync, row_keys
 from engine.data.readers.rowfile import Findings, Row
 from engine.data.readers.source import UNDECODED, read_lines, read_text
 
@@ -147,6 +147,7 @@ def _array_rows(text: str, start: int, dirty: bool, found: Findings) -> Iterator
     position, index, spent = start + 1, -1, 0
     mark = _START
     known: set[str] = set()
+    guessed: set[str] = set()
     read = decode
     while True:
         if text[position : position + 1] != "{":
@@ -156,15 +157,18 @@ def _array_rows(text: str, start: int, dirty: bool, found: Findings) -> Iterator
             found.bad_row("data_json_array_unclosed", mark.line)
             return
         if text[position] == "]":
-            _check_end(text, position + 1, found)
-            return
+            position = _after_end(text, position, mark, known or guessed, found)
+            if position < 0:
+                return
+            continue
         index += 1
         begin = position
         try:
             value, position = read(text, begin)
         except BrokenJSONError as broken:
             read = decode_near
-            position, cost = resync(text, begin, known)
+            guessed = guessed or row_keys(text, begin)
+            position, cost = resync(text, begin, known or guessed)
             spent += cost
             _report(text, mark, position, broken, found)
             if spent > _BUDGET and position >= 0:
@@ -211,10 +215,17 @@ def _report(text: str, mark: _Mark, position: int, broken: BrokenJSONError, foun
     found.bad_row(code, *_place(text, where, mark), **broken.params)
 
 
-def _check_end(text: str, position: int, found: Findings) -> None:
-    position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
-    if position < len(text):
-        found.bad_row("data_json_after_end", *_place(text, position))
+def _after_end(text: str, position: int, mark: _Mark, known: set[str], found: Findings) -> int:
+    """Where reading goes on after the ] at `position`: nowhere (-1), unless it closes a list inside a broken row."""
+    after = _SPACE.match(text, position + 1).end()  # type: ignore[union-attr]
+    if after == len(text):
+        return -1
+    following = resync(text, position, known)[0] if text[after] in ",}]" else -1
+    if following < 0:
+        found.bad_row("data_json_after_end", *_place(text, after, mark))
+    elif not found.bad:
+        found.note("data_json_bracket_early", *_place(text, position, mark))
+    return following
 
 
 def _object_error(value: dict[str, Any], place: tuple[int, int], found: Findings) -> Exception:

@@ -12,6 +12,7 @@ _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]:,]|NaN|-?Infinity', re.DOTALL)
 _ROW_END = re.compile(r"\s*(?:,\s*(?:[{\]]|\Z)|\]\s*\Z)")
 _AFTER = re.compile(r"\s*(?:[,\]]|\Z)")
 _FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\\n]|\\.)*)"')
+_LIST_MEMBER = re.compile(r":\s*\[\s*\Z")
 _WINDOW = 1 << 14
 _REACH = 1 << 20  # a broken row longer than this is not closed by counting brackets
 _CUT_CODES = ("data_json_string_unclosed", "data_json_truncated")  # what cutting a valid text leads to
@@ -137,13 +138,11 @@ def resync(text: str, begin: int, known: set[str]) -> tuple[int, int]:
     """Where reading can go on after a broken row of an array, and how many characters were looked at to find it.
 
     The position is after the row (at its comma) or at the next row; -1 where nothing more can be read. `known` are
-    the keys of a row that was read: a nested object must not be taken for a row.
+    the keys of rows: a nested object must not be taken for one.
     """
     closing = _closing(text, begin)
     balanced = closing >= 0 and _ROW_END.match(text, closing) is not None
     stop = closing if balanced else len(text)
-    if not known and (match := _FIRST_KEY.match(text, begin)):
-        known = {match.group(1)}
     # Quotes that do not match can hide the rows that follow, so a row inside what seems to be this one comes first.
     spent, attempts = min(stop - begin, _REACH), 0
     position = text.find("{", begin + 1, stop)
@@ -157,12 +156,37 @@ def resync(text: str, begin: int, known: set[str]) -> tuple[int, int]:
     return (closing if balanced else -1), spent
 
 
+def row_keys(text: str, begin: int) -> set[str]:
+    """What rows seem to have as keys, for a broken row at `begin` that comes before any good one; never empty.
+
+    The longest of the objects that follow is a row, unless objects like it are the items of a list inside a row.
+    """
+    longest: dict[frozenset[str], int] = {}
+    position, attempts = text.find("{", begin + 1), 0
+    while position >= 0 and attempts < 64:
+        attempts += 1
+        try:
+            value, end = decode_near(text, position)
+        except BrokenJSONError:
+            end = position + 1
+        else:
+            keys = frozenset(value)
+            nested = _LIST_MEMBER.search(text, max(begin, position - 100), position) is not None
+            longest[keys] = -1 if nested or longest.get(keys) == -1 else max(longest.get(keys, 0), end - position)
+        position = text.find("{", end)
+    keys = max(longest, key=lambda keys: longest[keys], default=frozenset())
+    if longest.get(keys, -1) >= 0:
+        return set(keys)
+    first = _FIRST_KEY.match(text, begin)
+    return {first.group(1) if first else "\0"}
+
+
 def _is_row(text: str, position: int, known: set[str]) -> bool:
     try:
         value, end = decode_near(text, position)
     except BrokenJSONError:
         return False
-    return (not known or not known.isdisjoint(value)) and _AFTER.match(text, end) is not None
+    return not known.isdisjoint(value) and _AFTER.match(text, end) is not None
 
 
 def _before(text: str, position: int) -> str:
