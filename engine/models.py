@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ Progress = Callable[[str, int, int], None]  # (what, bytes done, bytes in all; 0
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 _SUBFOLDERS = ["*/*"]
+_INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,14 @@ class ModelFolder:
 
 def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
     """Read a model folder. Raises ConfigError where it is not a complete one."""
-    found = sorted(entry.name for entry in path.iterdir())[:8]
+    try:
+        found = sorted(entry.name for entry in path.iterdir())[:8]
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(Problem("file_unreadable", {"path": str(path), "reason": reason})) from None
     if not (path / "config.json").exists():
         if (path / "adapter_config.json").exists():
-            base = json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path", "?")
+            base = _json(path / "adapter_config.json").get("base_model_name_or_path", "?")
             raise ConfigError(Problem("model_is_adapter", {"path": str(path), "base": base}))
         raise ConfigError(
             Problem("model_folder_incomplete", {"path": str(path), "missing": "config.json", "found": found})
@@ -52,16 +58,17 @@ def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
     missing = [
         what
         for what, there in (
-            ("*.safetensors", bool(shards)),
+            (", ".join(_missing_shards(path)) or "*.safetensors", bool(shards)),
             ("tokenizer.json", any((path / file).exists() for file in _TOKENIZER_FILES)),
         )
         if not there
     ]
     if missing:
         raise ConfigError(Problem("model_folder_incomplete", {"path": str(path), "missing": missing, "found": found}))
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    config = _json(path / "config.json")
     inner = config.get("text_config") or config
-    parameters, size, dtypes = 0, 0, {}
+    parameters, size = 0, 0
+    dtypes: dict[str, int] = {}
     for shard in shards:
         for tensor in safetensors_header(shard).values():
             start, end = tensor["data_offsets"]
@@ -70,6 +77,8 @@ def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
                 count *= length
             parameters, size = parameters + count, size + end - start
             dtypes[tensor["dtype"]] = dtypes.get(tensor["dtype"], 0) + count
+    if not dtypes:
+        raise ConfigError(Problem("weights_damaged", {"file": str(shards[0])}))
     return ModelFolder(
         path=path,
         name=name or str(path),
@@ -83,24 +92,53 @@ def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
 
 def weight_files(path: Path) -> list[Path]:
     """The safetensors files of a model folder, in the index's order. Empty where there are none."""
-    index = path / "model.safetensors.index.json"
-    if index.exists():
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        files = [path / name for name in dict.fromkeys(listed)]
-        return files if all(file.exists() for file in files) else []
+    if (path / _INDEX).exists():
+        return [] if _missing_shards(path) else [path / name for name in _listed_shards(path)]
     single = path / "model.safetensors"
     return [single] if single.exists() else []
 
 
+def _listed_shards(path: Path) -> list[str]:
+    index = path / _INDEX
+    if not index.exists():
+        return []
+    weights = _json(index).get("weight_map")
+    if not isinstance(weights, dict) or not weights:
+        raise ConfigError(Problem("json_damaged", {"file": str(index), "reason": "no weight_map"}))
+    return list(dict.fromkeys(map(str, weights.values())))
+
+
+def _missing_shards(path: Path) -> list[str]:
+    return [name for name in _listed_shards(path) if not (path / name).exists()]
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises ConfigError where there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise ConfigError(Problem("json_damaged", {"file": str(file), "reason": reason})) from None
+    if not isinstance(found, dict):
+        raise ConfigError(Problem("json_damaged", {"file": str(file), "reason": "not an object"}))
+    return found
+
+
 def safetensors_header(file: Path) -> dict[str, Any]:
-    """{tensor: dtype, shape, data_offsets} of one file, without its metadata. Raises ConfigError where damaged."""
+    """{tensor: dtype, shape, data_offsets} of one file, without its metadata.
+
+    Raises ConfigError where it is damaged: no header (a Git LFS pointer, say), or shorter or longer than its header says.
+    """
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > 100_000_000:
                 raise ValueError("header too long")
             header: dict[str, Any] = json.loads(stream.read(length))
-    except (ValueError, struct.error, OSError):
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != file.stat().st_size:
+            raise ValueError("not whole")
+    except (ValueError, TypeError, LookupError, AttributeError, struct.error, OSError, RecursionError):
         raise ConfigError(Problem("weights_damaged", {"file": str(file)})) from None
     header.pop("__metadata__", None)
     return header
@@ -110,7 +148,7 @@ def find_model(name: str) -> ModelFolder | None:
     """The model where it is on this machine already: a folder, our cache, the hub's cache. Never the network."""
     from engine import builtin_model
 
-    folder = Path(name).expanduser()
+    folder = _folder(name)
     if folder.is_dir():
         return inspect_model(folder.resolve())
     if builtin_model.is_builtin(name):
@@ -129,8 +167,8 @@ def get_model(name: str, progress: Progress) -> ModelFolder:
         return found
     if builtin_model.is_builtin(name):
         return inspect_model(builtin_model.fetch(progress), builtin_model.HUB_NAME)
-    folder = Path(name).expanduser()
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    folder = _folder(name)
+    if not _is_hub_name(name):
         reason = "not asked: this is not a hub name"
     else:
         try:
@@ -142,9 +180,23 @@ def get_model(name: str, progress: Progress) -> ModelFolder:
     raise ConfigError(Problem("model_missing", {"name": name, "folder": str(folder.absolute()), "reason": reason}))
 
 
+def _folder(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~somebody who has no home here
+        return Path(name)
+
+
+def _is_hub_name(name: str) -> bool:
+    """Whether the hub could have it: owner/name in the hub's letters."""
+    return bool(re.fullmatch(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", name, re.ASCII)) and not re.search(
+        r"--|\.\.|[.-](?:/|$)|\.git$", name
+    )
+
+
 def hub_cached(name: str) -> Path | None:
     """The snapshot folder of a hub model in the hub's local cache, if it is complete enough to load."""
-    if name.count("/") != 1:
+    if not _is_hub_name(name):
         return None
     from huggingface_hub import try_to_load_from_cache
 

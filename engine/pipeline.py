@@ -88,15 +88,15 @@ def run(
         target = move_aside(folder)
         note = Problem("moved_aside", {"folder": str(folder), "target": str(target)}, severity="note")
         listen({"type": "warning", **note.as_dict()})
-    folder = RunFolder.create(plan.job.runs, plan.job.name, plan.spec)
-    worker = start_worker(folder, outlives_viewer=has_terminal, secrets=plan.job.secrets, extra=plan.environment)
-    listen({"type": "launched", "run": folder.id, "path": str(folder.path), "steps": plan.steps, "done": plan.done})
+    started = RunFolder.create(plan.job.runs, plan.job.name, plan.spec)
+    worker = start_worker(started, outlives_viewer=has_terminal, secrets=plan.job.secrets, extra=plan.environment)
+    listen({"type": "launched", "run": started.id, "path": str(started.path), "steps": plan.steps, "done": plan.done})
     try:
-        ending = follow(folder, worker, listen, has_terminal=has_terminal)
+        ending = follow(started, worker, listen, has_terminal=has_terminal)
     finally:
         worker.close()
-    outputs = {**plan.outputs, **folder.state().get("outputs", {})} if ending.exit_code == EXIT_OK else {}
-    return Outcome(ending.exit_code, folder, outputs, ending.event, left_running=ending.left_running)
+    outputs = {**plan.outputs, **started.state().get("outputs", {})} if ending.exit_code == EXIT_OK else {}
+    return Outcome(ending.exit_code, started, outputs, ending.event, left_running=ending.left_running)
 
 
 def make_plan(
@@ -104,11 +104,16 @@ def make_plan(
 ) -> Plan:
     """Check everything that can be checked without torch, and decide which steps are left."""
     plan = Plan(job, [], [], {"version": 1, "name": job.name, "file": str(job.file)}, {}, notes=list(job.notes))
+    for name in ("hf_hub_token", "hub_token"):
+        if name in job.secrets:
+            os.environ.setdefault("HF_TOKEN", job.secrets[name])
     if job.train:
         load_template(job.train.config.template)
     if job.data:
         _convert(job, progress)
     plan.environment = _device(job, require_gpu or job.require_gpu, hardware, plan.notes)
+    if job.train and job.train.passed.get("push_to_hub"):
+        plan.environment["HF_HUB_OFFLINE"] = "0"
     if job.train:
         _plan_train(plan, job, fresh, progress)
     if job.merge:
@@ -143,7 +148,6 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
         "model_name": model.name,
         "fingerprint": print_,
         "data_sha256": hashes,
-        "tensorboard": config.logging_dir or "",
     }
     plan.outputs["adapter"] = str(output)
     match standing(output, print_):

@@ -1,4 +1,4 @@
-"""Fixtures that every tier shares. No test touches the user's own cache, state or network, but for the built-in model."""
+"""Fixtures that every tier shares. Only the built-in model comes from the user's own cache or the network."""
 
 from __future__ import annotations
 
@@ -21,6 +21,33 @@ def builtin_model() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"the built-in model cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers with a ChatML tokenizer of a few hundred tokens: quick, and learns nothing useful."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tests.unit.tiny_tokenizer import tiny_tokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    tokenizer = tiny_tokenizer(eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

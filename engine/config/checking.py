@@ -9,13 +9,14 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
 from engine.config.reading import Document, parse_document, type_name
 from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta, names
 from engine.errors import ConfigError, Problem
+from engine.text import clean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -78,7 +79,7 @@ class _Check(Generic[T]):
         lora_factory = self.struct in (TrainConfig, MergeConfig)
         if lora_factory and name in table["aliases"]:
             self.note("key_alias", name, new=table["aliases"][name])
-            name = table["aliases"][name]
+            name = self.renamed(name, table["aliases"][name])
         if name in fields(self.struct):
             self.typed(name, value)
         elif not lora_factory:
@@ -88,6 +89,8 @@ class _Check(Generic[T]):
                 self.secrets[name] = str(value)
                 self.notes.append(_as_note(self.document.problem("secret_in_file", name), "warning"))
         elif name in table["refused"]:
+            if value in _UNSET:
+                return
             self.say("key_refused", name, instead=table["refused"][name])
         elif name in table["no_effect"]:
             self.note("key_no_effect", name, reason=table["no_effect"][name])
@@ -97,9 +100,20 @@ class _Check(Generic[T]):
             if value is not None and value != table["llamafactory"][name]:
                 self.say("key_not_supported", name, default=_shown(table["llamafactory"][name]))
         elif name in fields(TrainConfig) or name in table["passed"]:
-            self.note("key_other_command", name)
+            self.note("key_other_command", name, command="training")
+        elif name in fields(MergeConfig):
+            self.note("key_other_command", name, command="merging")
         else:
             self.unknown(name)
+
+    def renamed(self, old: str, new: str) -> str:
+        """`new`, found at the place of `old`. Both in one file would leave it open which one counts."""
+        if new in self.document.values:
+            self.say("duplicate_key", old, first=self.document.line(new))
+        lines = {**self.document.lines, (new,): self.document.line(old) or 1}
+        overridden = self.document.overridden | ({new} if old in self.document.overridden else set())
+        self.document = Document(self.document.file, self.document.values, lines, overridden)
+        return new
 
     def typed(self, name: str, value: Any) -> None:
         annotated = hints(self.struct)[name]
@@ -111,14 +125,20 @@ class _Check(Generic[T]):
                 return  # reported as missing
             self.note("key_empty", name)
             return
+        if value == "" and name in _required(self.struct):
+            return  # reported as missing
+        given = value
+        inner = _inner_struct(annotated)
+        if inner and isinstance(value, dict):
+            self.nested(name, inner)
+            return
         try:
             value = msgspec.convert(value, annotated)
         except msgspec.ValidationError:
-            found = repr(value) if isinstance(value, str | int | float | bool) else type_name(value)
-            self.say("value_wrong", name, expected=expected(self.struct, name), found=found)
+            self.say("value_wrong", name, expected=expected(self.struct, name), found=_found(given))
             return
         if isinstance(value, int | float) and not _within(value, bounds(self.struct, name)):
-            self.say("value_wrong", name, expected=expected(self.struct, name), found=repr(value))
+            self.say("value_wrong", name, expected=expected(self.struct, name), found=_found(given))
             return
         special = _SPECIAL.get((name, value if isinstance(value, str | bool) else None))
         if special:
@@ -126,10 +146,22 @@ class _Check(Generic[T]):
             return
         self.values[name] = value
 
+    def nested(self, name: str, struct: type[msgspec.Struct]) -> None:
+        """A mapping with a table of its own."""
+        try:
+            checked = check(self.document.inner(name), struct)
+        except ConfigError as error:
+            self.problems += error.problems
+            return
+        self.values[name] = checked.config
+        self.notes += checked.notes
+
     def through(self, name: str, value: Any, kinds: list[str]) -> None:
+        if value is False and name.endswith("_strategy"):  # YAML reads `no` as false
+            value = "no"
         if not any(_FITS[kind](value) for kind in kinds):
             words = " or ".join(_KINDS[kind] for kind in kinds if kind != "null")
-            self.say("value_wrong", name, expected=words, found=repr(value))
+            self.say("value_wrong", name, expected=words, found=_found(value))
             return
         self.passed[name] = value
 
@@ -141,11 +173,11 @@ class _Check(Generic[T]):
         self.say("unknown_key" if near else "unknown_key_far", name, near=near)
 
     def required(self) -> None:
-        reported = {problem.key for problem in self.problems}
+        reported = {problem.key for problem in self.problems if problem.code == "value_wrong"}
         for name in _required(self.struct):
             if name not in self.values and name not in reported:
                 text = meta(self.struct, name).description or ""
-                self.problems.append(Problem("missing_key", {"help": text}, name, self.document.file or None))
+                self.say("missing_key", name, help=text)
 
     def across(self, values: dict[str, Any]) -> None:
         if not values.get("do_train", True):
@@ -170,20 +202,32 @@ def expected(struct: type[msgspec.Struct], name: str) -> str:
     choices = re.search(r"Literal\[([^\]]*)\]", text)
     if choices:
         return "one of " + choices.group(1).replace("'", "")
+    if _inner_struct(annotated):
+        return "a mapping"
     kinds = [words for kind, words in _PLAIN.items() if re.search(kind, text.split("msgspec")[0])]
+    if "list[str]" in text:
+        kinds = ["text" for _ in kinds if "Names" in text or "str |" in text][:1] + ["a list of texts"]
     limits = bounds(struct, name)
     low, high = (limits.get(inclusive, limits.get(strict)) for inclusive, strict in (("ge", "gt"), ("le", "lt")))
     said = ""
     if low is not None and high is not None:
-        said = f" above {low:g} and up to {high:g}" if "gt" in limits else f" from {low:g} to {high:g}"
+        said = f" above {low:.15g} and up" if "gt" in limits else f" from {low:.15g}"
+        said += f" to below {high:.15g}" if "lt" in limits else f" to {high:.15g}"
     elif low is not None:
-        said = f" above {low:g}" if "gt" in limits else f" of at least {low:g}"
+        said = f" above {low:.15g}" if "gt" in limits else f" of at least {low:.15g}"
     return " or ".join(kinds) + said
 
 
 def _within(value: float, limits: dict[str, float]) -> bool:
     """Also false for NaN and infinity."""
-    return math.isfinite(value) and all(_COMPARE[sign](value, bound) for sign, bound in limits.items())
+    return _finite(value) and all(_COMPARE[sign](value, bound) for sign, bound in limits.items())
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 _COMPARE = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
@@ -205,7 +249,7 @@ _KINDS = {
 }
 _FITS = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
     "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "list": lambda value: isinstance(value, list),
@@ -228,8 +272,26 @@ def _takes_none(annotated: Any) -> bool:
     return "None" in str(annotated).split("msgspec")[0]
 
 
+def _inner_struct(annotated: Any) -> type[msgspec.Struct] | None:
+    """The structure that a key holds, such as DataSource, or None."""
+    parts = get_args(annotated.__origin__) or (annotated.__origin__,)
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
+
+
+_UNSET: tuple[Any, ...] = (None, False, "", [], {})  # a refused key that asks for nothing is no obstacle
+
+
+def _found(value: Any) -> str:
+    """A value as the file has it, cut; the kind of a list or mapping."""
+    if isinstance(value, list | dict):
+        return type_name(value)
+    return clean(repr(value) if isinstance(value, str) else _shown(value), 80)
+
+
 def _shown(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else "[]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _as_note(problem: Problem, severity: Any = "note") -> Problem:

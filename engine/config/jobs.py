@@ -84,11 +84,12 @@ def kind_of(document: Document) -> Kind:
 
 def absolute(checked: Checked[Any], base: Path) -> Checked[Any]:
     """Path keys against `base`. A model name stays a name unless such a folder exists."""
-    config, struct = checked.config, type(checked.config)
+    config = checked.config
+    struct: type[msgspec.Struct] = type(config)
     changes: dict[str, Any] = {}
     for name in fields(struct):
         value = getattr(config, name)
-        if not is_path(struct, name) or not isinstance(value, str | list) or not value:
+        if not is_path(struct, name) or isinstance(value, bool) or not value:
             continue
         if name == "model_name_or_path":
             folder = base / Path(value).expanduser()
@@ -116,10 +117,12 @@ def _project(document: Document, parts: Overrides, file: Path) -> Job:
     root = file.parent
     problems: list[Problem] = []
     config: WizardConfig | None = None
+    own: tuple[Problem, ...] = ()
     train: Checked[TrainConfig] | None = None
     merge: Checked[MergeConfig] | None = None
     try:
-        config = check(document, WizardConfig).config
+        checked = check(document, WizardConfig)
+        config, own = checked.config, checked.notes
         if config.train is None and config.merge is None and config.data is None:
             problems.append(Problem("nothing_to_do", file=document.file))
     except ConfigError as error:
@@ -137,7 +140,7 @@ def _project(document: Document, parts: Overrides, file: Path) -> Job:
     data = config.data
     if data:
         data = msgspec.structs.replace(data, source=str((root / Path(data.source).expanduser()).absolute()))
-    notes = (*(train.notes if train else ()), *(merge.notes if merge else ()))
+    notes = (*own, *(train.notes if train else ()), *(merge.notes if merge else ()))
     return Job(
         config.project or root.name,
         "project",
@@ -156,16 +159,19 @@ def _project(document: Document, parts: Overrides, file: Path) -> Job:
 def _part(document: Document, overrides: Overrides, name: str, struct: type[Any], root: Path) -> Checked[Any] | None:
     """`train:` or `merge:` of config.yaml, a mapping or the path of a file, with its overrides."""
     value = document.values.get(name)
+    given = overrides.get(name, {})
     if value is None:
+        if given:
+            raise ConfigError(Problem("override_unknown", key=f"{name}.{next(iter(given))}", file="--set"))
         return None
     if isinstance(value, str):
-        part = read_document(root / value)
+        part = read_document(root / Path(value).expanduser())
     elif isinstance(value, dict):
         part = document.inner(name)
     else:
         return None  # its type is reported with config.yaml's own problems
-    values = {**part.values, **overrides.get(name, {})}
-    return absolute(check(Document(part.file, values, part.lines), struct), root)
+    document = Document(part.file, {**part.values, **given}, part.lines, frozenset(given))
+    return absolute(check(document, struct), root)
 
 
 Overrides = dict[str, dict[str, Any]]
@@ -174,6 +180,7 @@ Overrides = dict[str, dict[str, Any]]
 def _with_overrides(document: Document, overrides: Sequence[str]) -> tuple[Document, Overrides]:
     """`key=value` over the file, and what `train.key=value` and `merge.key=value` say of config.yaml's parts."""
     values, parts = {**document.values}, Overrides()
+    lines, overridden = dict(document.lines), set[str]()
     kind = kind_of(document) if overrides else "train"
     for given in overrides:
         name, equals, text = given.partition("=")
@@ -186,10 +193,14 @@ def _with_overrides(document: Document, overrides: Sequence[str]) -> tuple[Docum
         part, dot, inner = name.partition(".")
         if kind != "project" or (not dot and part in fields(WizardConfig)):
             values[name] = value
+            overridden.add(name)
         elif dot and part in ("train", "merge"):
             parts.setdefault(part, {})[inner] = value
         elif dot and part == "data":
-            values["data"] = {**(values.get("data") or {}), inner: value}
+            if not isinstance(values.get("data", {}), dict):
+                continue  # its type is reported with the file's own problems
+            values["data"] = {**values.get("data", {}), inner: value}
+            lines.pop(("data", inner), None)
         else:
             raise ConfigError(Problem("override_unknown", key=name))
-    return Document(document.file, values, document.lines), parts
+    return Document(document.file, values, lines, frozenset(overridden)), parts

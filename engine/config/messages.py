@@ -27,7 +27,7 @@ MESSAGES: dict[str, Message] = {
     "key_no_effect": Message("{key} has no effect here: {reason}."),
     "key_alias": Message("{key} is the old name of {new}; used as that."),
     "key_empty": Message("{key} has no value; its default is used."),
-    "key_other_command": Message("{key} belongs to training and is not used here."),
+    "key_other_command": Message("{key} belongs to {command} and is not used here."),
     "secret_in_file": Message(
         "{key} holds a secret in a file. It is used, and written nowhere.",
         "Better: hf auth login, or HF_TOKEN in the environment.",
@@ -86,6 +86,7 @@ MESSAGES: dict[str, Message] = {
     "map_form": Message(
         "--map takes FIELD=COLUMN, not {given}.", "For example: --map prompt=question --map response=answer"
     ),
+    "json_damaged": Message("{file} is not the JSON it should be: {reason}.", "Download or copy it again."),
     "weights_damaged": Message("{file} is not a whole safetensors file.", "Download or copy the model again."),
     "sample_unknown": Message("There is no sample {name}.", "There are: {known}"),
 }

@@ -29,6 +29,7 @@ class Document:
     file: str
     values: dict[str, Any]
     lines: dict[Path_, int] = field(default_factory=dict)
+    overridden: frozenset[str] = frozenset()  # keys whose value comes from --set, not from the file
 
     def line(self, *path: str | int) -> int | None:
         """Line of the key at `path`, or of the nearest parent that has one."""
@@ -36,15 +37,17 @@ class Document:
             if path in self.lines:
                 return self.lines[path]
             path = path[:-1]
-        return None
+        return self.lines.get(())
 
     def inner(self, name: str) -> Document:
         """The mapping under `name` as a document of its own, same file and lines."""
-        lines = {path[1:]: line for path, line in self.lines.items() if len(path) > 1 and path[0] == name}
+        lines = {path[1:]: line for path, line in self.lines.items() if path[:1] == (name,)}
         return Document(self.file, dict(self.values[name]), lines)
 
     def problem(self, code: str, *path: str | int, **params: Any) -> Problem:
         """A problem at the key `path`."""
+        if path and path[0] in self.overridden:
+            return Problem(code, params, ".".join(map(str, path)), "--set")
         return Problem(code, params, ".".join(map(str, path)) or None, self.file or None, self.line(*path))
 
 
@@ -53,7 +56,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":timestamp", ":float", ":int"))]
+    first: [(tag, regexp) for tag, regexp in resolvers if tag.endswith((":bool", ":null"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -71,6 +74,20 @@ _Loader.add_implicit_resolver(
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that also quotes what only this dialect would take for a number, such as the text 1e-4."""
+
+
+for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+    for _tag, _regexp in _resolvers:
+        _Dumper.add_implicit_resolver(_tag, _regexp, [_first])
+
+
+def dump(values: dict[str, Any]) -> str:
+    """YAML that `parse_document` reads back to the same values."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def read_document(path: Path) -> Document:
     """The mapping in a YAML or JSON file. Raises ConfigError with file, line and column."""
     file = str(path)
@@ -81,9 +98,10 @@ def read_document(path: Path) -> Document:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(Problem("file_too_large", {"size": path.stat().st_size, "limit": MAX_BYTES}, file=file))
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(Problem("not_utf8", {"offset": error.start}, file=file)) from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(Problem("not_utf8", {"offset": error.start}, file=file, line=line)) from None
     except OSError as error:
         raise ConfigError(Problem("file_unreadable", {"path": file, "reason": error.strerror or str(error)})) from None
     return parse_document(text, file)
@@ -93,9 +111,9 @@ def parse_document(text: str, file: str = "") -> Document:
     """The mapping that `text` holds; `file` is only named in problems."""
     root = _compose(text, file)
     lines: dict[Path_, int] = {}
-    if root is None:
-        raise ConfigError(Problem("config_empty", file=file or None))
-    values = _Builder(file, lines).build(root, ())
+    values = None if root is None else _Builder(file, lines).build(root, ())
+    if values is None:
+        raise ConfigError(Problem("config_empty", file=file or None, line=1))
     if not isinstance(values, dict):
         raise ConfigError(Problem("config_not_mapping", {"found": type_name(values)}, file=file or None, line=1))
     return Document(file, values, lines)
@@ -103,7 +121,7 @@ def parse_document(text: str, file: str = "") -> Document:
 
 def parse_value(text: str) -> Any:
     """One value as the right side of `key: value` would read it, for `--set key=value`."""
-    root = _compose(text, "")
+    root = _compose(text, "--set")
     return None if root is None else _Builder("--set", {}).build(root, ())
 
 
@@ -118,21 +136,35 @@ def type_name(value: Any) -> str:
 
 
 def _compose(text: str, file: str) -> yaml.Node | None:
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        params = {"reason": f"character {error.character:#x} is not allowed"}
+        raise ConfigError(Problem("yaml_syntax", params, None, file or None, line)) from None
     try:
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         reason = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(Problem("yaml_syntax", {"reason": reason}, file=file or None, **where)) from None
+        raise ConfigError(Problem("yaml_syntax", {"reason": reason}, None, file or None, line, column)) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(Problem("yaml_syntax", {"reason": " ".join(str(error).split())}, file=file or None)) from None
     except RecursionError:
-        raise ConfigError(Problem("yaml_too_deep", {"limit": MAX_DEPTH}, file=file or None)) from None
+        problem = Problem("yaml_too_deep", {"limit": MAX_DEPTH}, file=file or None, line=loader.line + 1)
+        raise ConfigError(problem) from None
     finally:
         loader.dispose()
     return node
+
+
+# What a value may be; any other tag, on whatever kind of node, is refused.
+_TAGS: dict[type[yaml.Node], set[str]] = {
+    yaml.MappingNode: {"map"},
+    yaml.SequenceNode: {"seq"},
+    yaml.ScalarNode: {"str", "int", "float", "bool", "null"},
+}
 
 
 class _Builder:
@@ -148,17 +180,18 @@ class _Builder:
         if len(path) > MAX_DEPTH or self.nodes > MAX_NODES:
             code, limit = ("yaml_too_deep", MAX_DEPTH) if len(path) > MAX_DEPTH else ("yaml_too_many", MAX_NODES)
             raise ConfigError(Problem(code, {"limit": limit}, file=self.file, line=line))
+        if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS[type(node)]:
+            params = {"reason": f"the tag {node.tag} has no place here"}
+            raise ConfigError(Problem("yaml_syntax", params, file=self.file, line=line, column=column))
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
         try:
-            if not node.tag.startswith("tag:yaml.org,2002:"):
-                raise ValueError(f"unknown tag {node.tag}")
             if node.tag.endswith(":int") and node.value.lstrip("+-").startswith("0o"):
                 return int(node.value.replace("_", ""), 8)
             return self.construct.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, KeyError) as error:
             params = {"reason": getattr(error, "problem", None) or str(error)}
             raise ConfigError(Problem("yaml_syntax", params, file=self.file, line=line, column=column)) from None
 
@@ -191,4 +224,4 @@ def _configs_in(folder: Path) -> list[str]:
         for file in sorted(folder.glob(pattern))
         if file.name != "dataset_info.json"
     ]
-    return [str(file) for file in found[:6]]
+    return [str(file) for file in found[:6]] or ["none"]

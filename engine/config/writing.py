@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,6 +26,8 @@ def commented(struct: type[msgspec.Struct], values: Mapping[str, Any], title: It
         text = about.description or ""
         lines += ["", *_wrapped(f"{text} Usual: {usual}." if usual else text)]
         lines += _pair(name, values[name])
+    for name in values.keys() - fields(struct).keys():  # keys that pass through
+        lines += ["", "# Passed on to transformers' TrainingArguments.", *_pair(name, values[name])]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
@@ -38,23 +41,38 @@ def scalar(value: Any) -> str:
         return _number(value)
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar(name)}: {scalar(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(scalar, value)) + "]"
     text = str(value)
-    plain = re.fullmatch(r"[A-Za-z_./][\w./@+ -]*(?<! )", text) and text.lower() not in _WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    plain = re.fullmatch(r"(?:[A-Za-z_/]|\.{1,2}/)[\w./@+ -]*(?<! )", text, re.ASCII) and text.lower() not in _WORDS
+    if plain:
+        return text
+    # Characters that YAML does not print, or folds as line breaks, are escaped as in JSON.
+    return re.sub(
+        "[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]", _escape, json.dumps(text, ensure_ascii=False)
+    )
 
 
-_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "none", ".inf", ".nan", "y", "n"}
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
+
+
+_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "none", "y", "n"}
 
 
 def _pair(name: str, value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [f"{name}:", *(f"  {inner}: {scalar(found)}" for inner, found in value.items())]
-    if isinstance(value, list | tuple):
+    if isinstance(value, Mapping) and value:
+        return [f"{name}:", *(f"  {scalar(inner)}: {scalar(found)}" for inner, found in value.items())]
+    if isinstance(value, list | tuple) and value:
         return [f"{name}:", *(f"  - {scalar(item)}" for item in value)]
     return [f"{name}: {scalar(value)}"]
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     if value == int(value) and abs(value) < 1e6:
         return f"{value:.1f}"
     text = repr(value)

@@ -95,7 +95,8 @@ def _cut(value: Any, longest: int) -> Any:
     if isinstance(value, str) and len(value.encode("utf-8", "backslashreplace")) > longest:
         return value.encode("utf-8", "backslashreplace")[: longest - 3].decode("utf-8", "ignore") + "…"
     if isinstance(value, dict):
-        return {name: _cut(inner, longest) for name, inner in value.items()}
+        kept = list(value.items())[: max(1, longest // 64)]
+        return {name: _cut(inner, longest) for name, inner in kept}
     if isinstance(value, list):
         return [_cut(inner, longest) for inner in value[: max(1, longest // 64)]]
     return value

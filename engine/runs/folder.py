@@ -10,9 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from engine.config.reading import read_document
+from engine.config.reading import dump, read_document
 from engine.runs.lock import held
 from engine.storage import private_folder, write_json, write_whole
 
@@ -45,7 +43,7 @@ class RunFolder:
             except FileExistsError:
                 continue
         run = cls(path)
-        write_whole(run.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_whole(run.config_file, dump(config))
         os.close(os.open(run.log_file, os.O_CREAT | os.O_WRONLY, 0o600))
         run.update_state(state="starting", run=run.id)
         _link(runs / "train.log", run.log_file)

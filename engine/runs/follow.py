@@ -84,7 +84,8 @@ def _died(run: RunFolder, worker: Worker, asked: Asked, listen: Listener) -> End
     how = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
     problem = Problem("crashed", {"how": how, "log": str(run.log_file)})
     event = {"type": "failed", **problem.as_dict(), "exit_code": EXIT_FAILED}
-    run.update_state(state="crashed", exit_code=EXIT_FAILED)
+    with contextlib.suppress(OSError):  # a full disk may be what it died of
+        run.update_state(state="crashed", exit_code=EXIT_FAILED)
     listen(event)
     return Ending(EXIT_INTERRUPTED if asked.interrupts > 1 else EXIT_FAILED, event)
 

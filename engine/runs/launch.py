@@ -26,6 +26,7 @@ def worker_environment(secrets: dict[str, str] | None = None) -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": os.environ.get("TRANSFORMERS_VERBOSITY", "warning"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",  # models are fetched before a worker starts
         "MPLBACKEND": "Agg",
     }
     for name in ("hf_hub_token", "hub_token"):
@@ -66,17 +67,19 @@ def start_worker(
         command += ["--lifeline", str(read_end)]
     # A SIGTERM before the worker listens would kill it without a word: blocked here, inherited, unblocked there.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    with run.log_file.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            pass_fds=[read_end] if read_end is not None else [],
-            env={**worker_environment(secrets), **(extra or {})},
-        )
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if read_end is not None:
-        os.close(read_end)
+    try:
+        with run.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[read_end] if read_end is not None else [],
+                env={**worker_environment(secrets), **(extra or {})},
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if read_end is not None:
+            os.close(read_end)
     return Worker(process, write_end)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from engine.errors import EnvironmentProblem, Problem
+
+
+TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,7 @@ class FolderLock:
     def take(cls, path: Path, holder: Holder) -> FolderLock:
         """Lock `path` for `holder`. Raises EnvironmentProblem `in_use`, naming who holds it."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(fd):
             os.close(fd)
             other = read_holder(path)
             who = (
@@ -61,6 +64,17 @@ class FolderLock:
         os.close(self.fd)
 
 
+def _locked(fd: int) -> bool:
+    """Lock it, with patience for those who only look whether it is held."""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(0.02)
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
 def read_holder(path: Path) -> Holder | None:
     """Who last wrote the lock file, alive or not."""
     try:
@@ -72,11 +86,11 @@ def read_holder(path: Path) -> Holder | None:
 def held(path: Path) -> bool:
     """Whether a live process holds the lock at `path`."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who look do not get in each other's way
     except OSError:
         return True
     finally:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,7 @@ from engine.runs.launch import python_module
 from engine.runs.lock import FolderLock, Holder
 
 HEARTBEAT_SECONDS = 5.0
+PROGRESS_SECONDS = 0.5
 # Modules with `run(work)`; they import torch, so they are imported only here.
 STEPS = {"train": "engine.train.work", "merge": "engine.merge.work", "answers": "engine.chat.work"}
 
@@ -44,6 +46,7 @@ class Work:
     events: EventLog
     stop: threading.Event = field(default_factory=threading.Event)
     locks: list[FolderLock] = field(default_factory=list)
+    told: float = 0.0
 
     def should_stop(self) -> bool:
         """Whether a stop was asked for, by signal, stop file or the viewer's death. Cheap: ask often."""
@@ -54,8 +57,11 @@ class Work:
         self.events.write("phase", name=name, **fields)
 
     def progress(self, done: float, total: float, unit: str) -> None:
-        """Tell viewers how far it is."""
-        self.events.write("progress", done=done, total=total, unit=unit)
+        """Tell viewers how far it is, a few times a second at most."""
+        now = time.monotonic()
+        if done >= total or now - self.told >= PROGRESS_SECONDS:
+            self.told = now
+            self.events.write("progress", done=done, total=total, unit=unit)
 
     def warn(self, problem: Problem) -> None:
         """Tell viewers of something that does not end the run."""
@@ -86,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     events = EventLog(run.events_file)
     work = Work(run, {}, events)
     _listen(work.stop)
+    warnings.simplefilter("ignore", FutureWarning)  # of libraries, about names they call each other by
     try:
         inherited = [part.rpartition("=") for part in options.locks.split("\n") if part]
         work.locks = [FolderLock(Path(path), int(fd)) for path, _, fd in inherited]
@@ -112,7 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
         run.update_state(state="stopped")
         return 0
     except BaseException as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            traceback.print_exc()
         problems, code = explain(error)
         for problem in problems[:-1]:
             events.write("warning", **problem.as_dict())
@@ -146,12 +154,12 @@ def _next(work: Work, options: argparse.Namespace) -> None:
     if options.lifeline is not None:
         os.set_inheritable(options.lifeline, True)
         command += ["--lifeline", str(options.lifeline)]
-    if work.should_stop():
-        raise StopRequested
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A signal between here and the new handlers would end the run without a word: keep it pending meanwhile.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # A signal between here and the new handlers would be lost or end the run without a word: keep it pending meanwhile.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    work.poll()
     os.execv(command[0], command)
 
 

@@ -54,7 +54,7 @@ def checkpoints(output_dir: Path) -> list[Path]:
 
 def newest_good(output_dir: Path) -> tuple[Path | None, list[Problem]]:
     """The newest checkpoint that its manifest vouches for, and a warning for each newer one that is passed over."""
-    warnings = []
+    warnings: list[Problem] = []
     for folder in checkpoints(output_dir):
         reason = damage(folder)
         if reason is None:

@@ -91,7 +91,7 @@ def stored_dtype(path: Path, trust_remote_code: bool) -> torch.dtype | None:
     return found if isinstance(found, torch.dtype) else None
 
 
-def add_adapter(model: torch.nn.Module, config: TrainConfig, base_name: str) -> torch.nn.Module:
+def add_adapter(model: torch.nn.Module, config: TrainConfig) -> torch.nn.Module:
     """Wrap `model` with a new LoRA adapter (fp32), or with the one that the config goes on from."""
     from peft import LoraConfig, PeftModel, get_peft_model
 
@@ -117,7 +117,7 @@ def add_adapter(model: torch.nn.Module, config: TrainConfig, base_name: str) -> 
             params = {"given": names(config.lora_target), "there": there}
             raise ConfigError(Problem("lora_target_unknown", params, "lora_target")) from None
     for adapter in wrapped.peft_config.values():
-        adapter.base_model_name_or_path = base_name
+        adapter.base_model_name_or_path = model.name_or_path
     for parameter in wrapped.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

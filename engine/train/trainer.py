@@ -7,6 +7,7 @@ aside; the call that ends it runs all their samples. Gradients add up, so this e
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from transformers import Trainer
 
 from engine.errors import Problem, RunError, StopRequested
+from engine.storage import write_json, write_whole
 from engine.train.attention import packed_rows
 from engine.train.checkpoints import prune_checkpoints, write_manifest
 from engine.train.packing import Tokens, bins, packed_inputs, unpad
@@ -24,7 +26,8 @@ from engine.train.packing import Tokens, bins, packed_inputs, unpad
 class StepTrainer(Trainer):
     """Options beyond Trainer's: `packed` (else plain padded micro-batches), `token_budget` (tokens in a row),
 
-    `keep_checkpoints` (None: all), `should_stop` (polled between steps and evaluation batches).
+    `keep_checkpoints` (None: all), `base_name` (of the base model, for adapter_config.json), `should_stop` (polled
+    between evaluation batches; between steps a callback does it).
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class StepTrainer(Trainer):
         packed: bool = True,
         token_budget: int = 4096,
         keep_checkpoints: int | None = None,
+        base_name: str = "",
         should_stop: Callable[[], bool] = lambda: False,
         **kwargs: Any,
     ):
@@ -40,6 +44,7 @@ class StepTrainer(Trainer):
         self.packed = packed
         self.token_budget = token_budget
         self.keep_checkpoints = keep_checkpoints
+        self.base_name = base_name
         self.should_stop = should_stop
         self.step_loss = math.nan  # of the last optimiser step: mean over its labelled tokens
         self.step_tokens = 0  # without padding
@@ -121,8 +126,10 @@ class StepTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
+        folder = Path(output_dir or self.args.output_dir)
         # A pickle that nothing here reads again.
-        (Path(output_dir or self.args.output_dir) / "training_args.bin").unlink(missing_ok=True)
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        name_base(folder, self.base_name)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Trainer's, then a manifest of its files: without one a checkpoint is never loaded."""
@@ -130,3 +137,19 @@ class StepTrainer(Trainer):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         write_manifest(folder)
         prune_checkpoints(Path(self.args.output_dir), self.keep_checkpoints)
+
+
+def name_base(folder: Path, name: str) -> None:
+    """Call the base model by `name` in a saved adapter.
+
+    While saving, peft must know it by its folder: it would ask the hub for a name, each time.
+    """
+    file = folder / "adapter_config.json"
+    if not name or not file.exists():
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    before, config["base_model_name_or_path"] = config["base_model_name_or_path"], name
+    write_json(file, config, mode=0o644)
+    card = folder / "README.md"
+    if before and card.exists():
+        write_whole(card, card.read_text(encoding="utf-8").replace(before, name), mode=0o644)

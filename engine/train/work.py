@@ -116,7 +116,7 @@ def _model(
     model = load_base(config, path, precision, device)
     install_packed_forward(model)
     set_seed(config.seed)
-    wrapped = add_adapter(model, config, spec["model_name"])
+    wrapped = add_adapter(model, config)
     trainable = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     work.events.write(
         "log", trainable=trainable, parameters=sum(p.numel() for p in wrapped.parameters()), device=str(device)
@@ -185,7 +185,8 @@ def _trainer(
     packed: bool,
     budget: int,
 ) -> StepTrainer:
-    os.environ["TENSORBOARD_LOGGING_DIR"] = spec["tensorboard"]
+    boards = Path(config.logging_dir) / work.run.id if config.logging_dir else work.run.tensorboard
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(boards)
     warmup = config.warmup_steps if config.warmup_steps or not config.warmup_ratio else config.warmup_ratio
     arguments = TrainingArguments(
         output_dir=config.output_dir,
@@ -235,6 +236,7 @@ def _trainer(
         packed=packed,
         token_budget=budget,
         keep_checkpoints=config.save_total_limit,
+        base_name=spec["model_name"],
         should_stop=work.should_stop,
     )
     trainer.remove_callback(PrinterCallback)

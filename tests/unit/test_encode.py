@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_tokenizer import CHATML, tiny_tokenizer
+from tests.unit.tiny_tokenizer import CHATML, tiny_tokenizer
 
 from engine.data.conversation import Conversation, Origin, Sample, Turn
 from engine.data.encode import CHUNK, IGNORE, Encoder, render_prompt, truncate

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from merge_toys import LINEAR, by_peft, merge, plain_logits, save_adapter, save_base, tensors, tuned_logits
+from tests.unit.merge_toys import LINEAR, by_peft, merge, plain_logits, save_adapter, save_base, tensors, tuned_logits
 
 from engine.merge.inputs import DTYPES
 

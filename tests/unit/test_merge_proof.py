@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from merge_toys import LINEAR, PROMPTS, merge, plain_logits, save_adapter, save_base, tensors, tuned_logits
+from tests.unit.merge_toys import LINEAR, PROMPTS, merge, plain_logits, save_adapter, save_base, tensors, tuned_logits
 from safetensors.torch import save_file
 
 from engine.merge.prove import Proof, prove

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from merge_toys import merge, save_adapter, save_base, tensors
+from tests.unit.merge_toys import merge, save_adapter, save_base, tensors
 from safetensors.torch import load_file, save_file
 
 from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError, RunError, StopRequested

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tiny_tokenizer import tiny_tokenizer
+from tests.unit.tiny_tokenizer import tiny_tokenizer
 
 from engine.data.chat_template import chat_template_for
 from engine.data.conversation import Conversation, Origin, Sample, Turn
