@@ -55,7 +55,7 @@ def forecast(
     shards = shard(slots, max_shard_bytes)
     written = file_bytes(shards)
     adapter_bytes = sum(4 * t.nbytes // {"F32": 4, "F64": 8}.get(t.dtype, 2) for t in inputs.adapter_tensors.values())
-    threads = min(len(shards), os.cpu_count() or 1, 4)
+    threads = min(os.cpu_count() or 1, 4)
     memory = IMPORTS_BYTES + adapter_bytes + threads * BLOCK_BYTES
     if not inputs.plain_lora:
         # peft merges a module at a time on a 32-bit copy, with temporaries of the same size

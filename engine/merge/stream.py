@@ -171,12 +171,14 @@ def _writing(out: Path) -> Iterator[Path]:
 
 
 def _stream_all(checkpoint: Checkpoint, streams: list[Stream], files: OutputFiles, watch: _Watch) -> None:
-    """One thread an output file, since filesystems lock the file for a write; torch keeps to one thread in each,
-    because OpenMP's barriers cost more than small blocks gain.
+    """Threads work on different files where there are enough, since filesystems lock a file for a write; torch keeps
+    to one thread in each, because OpenMP's barriers cost more than small blocks gain.
     """
+    count = min(_MAX_THREADS, os.cpu_count() or 1)
     by_file: dict[str, list[Stream]] = {}
     for stream in streams:
         by_file.setdefault(files.slots[stream.name].file, []).append(stream)
+    parts = list(by_file.values()) if len(by_file) >= count else [streams[i::count] for i in range(count)]
 
     def fill(jobs: list[Stream]) -> None:
         torch.set_num_threads(1)
@@ -192,8 +194,8 @@ def _stream_all(checkpoint: Checkpoint, streams: list[Stream], files: OutputFile
 
     threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="merge") as pool:
-            waiting = {pool.submit(fill, jobs) for jobs in by_file.values()}
+        with ThreadPoolExecutor(count, thread_name_prefix="merge") as pool:
+            waiting = {pool.submit(fill, jobs) for jobs in parts}
             try:
                 while waiting:
                     done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_EXCEPTION)
