@@ -127,7 +127,7 @@ def _json(file: Path) -> dict[str, Any]:
 def safetensors_header(file: Path) -> dict[str, Any]:
     """{tensor: dtype, shape, data_offsets} of one file, without its metadata.
 
-    Raises ConfigError where it is damaged: no header (a Git LFS pointer, say), or shorter or longer than its header says.
+    Raises ConfigError where it is damaged: no header (a Git LFS pointer, say), or another size than its header says.
     """
     try:
         with file.open("rb") as stream:

@@ -14,6 +14,7 @@ from engine.builtin_model import HUB_NAME, is_builtin
 from engine.config.reading import parse_document
 from engine.config.schema import MergeConfig, TrainConfig, WizardConfig
 from engine.config.writing import commented
+from engine.data.registry import INFO_FILE, load_registry
 from engine.data.transform import convert
 from engine.errors import ConfigError, Problem
 from engine.hardware import GIB, Hardware
@@ -237,11 +238,9 @@ def _dataset_name(answers: ProjectAnswers, *, bare: bool = False) -> str:
 
 
 def _dataset_info(folder: Path, dataset: str) -> str:
-    """dataset_info.json with the sample's entry, keeping what is there."""
-    path = folder / "data" / "dataset_info.json"
-    entries: dict[str, Any] = {}
-    if path.exists():
-        entries = json.loads(path.read_text(encoding="utf-8"))
+    """dataset_info.json with the sample's entry, keeping what is there. Raises DataError where that cannot be read."""
+    there = (folder / "data" / INFO_FILE).exists()
+    entries = dict(load_registry(folder / "data").entries) if there else {}
     entries[dataset] = {"file_name": f"{dataset}.json", "formatting": "alpaca"}
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
@@ -253,6 +252,8 @@ def _shipped(name: str) -> str:
 def _state(path: Path, text: str) -> FileState:
     if not path.exists():
         return "new"
+    if not path.is_file():
+        return "in the way"
     if path.name == "dataset_info.json":  # entries are added to it, none is lost
         return "same" if path.read_text(encoding="utf-8") == text else "new"
     return "same" if path.read_text(encoding="utf-8", errors="replace") == text else "in the way"

@@ -206,7 +206,7 @@ def expected(struct: type[msgspec.Struct], name: str) -> str:
         return "a mapping"
     kinds = [words for kind, words in _PLAIN.items() if re.search(kind, text.split("msgspec")[0])]
     if "list[str]" in text:
-        kinds = ["text" for _ in kinds if "Names" in text or "str |" in text][:1] + ["a list of texts"]
+        kinds = ["text", "a list of texts"] if "str | list" in text else ["a list of texts"]
     limits = bounds(struct, name)
     low, high = (limits.get(inclusive, limits.get(strict)) for inclusive, strict in (("ge", "gt"), ("le", "lt")))
     said = ""

@@ -146,9 +146,9 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        place = (mark.line + 1, mark.column + 1) if mark else ()
         reason = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(Problem("yaml_syntax", {"reason": reason}, None, file or None, line, column)) from None
+        raise ConfigError(Problem("yaml_syntax", {"reason": reason}, None, file or None, *place)) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(Problem("yaml_syntax", {"reason": " ".join(str(error).split())}, file=file or None)) from None
     except RecursionError:
@@ -218,10 +218,5 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _configs_in(folder: Path) -> list[str]:
-    found = [
-        file
-        for pattern in ("*.yaml", "*.yml", "*.json", "configs/*.yaml")
-        for file in sorted(folder.glob(pattern))
-        if file.name != "dataset_info.json"
-    ]
+    found = [file for pattern in ("*.yaml", "*.yml", "configs/*.yaml") for file in sorted(folder.glob(pattern))]
     return [str(file) for file in found[:6]] or ["none"]

@@ -49,10 +49,11 @@ def scalar(value: Any) -> str:
     plain = re.fullmatch(r"(?:[A-Za-z_/]|\.{1,2}/)[\w./@+ -]*(?<! )", text, re.ASCII) and text.lower() not in _WORDS
     if plain:
         return text
-    # Characters that YAML does not print, or folds as line breaks, are escaped as in JSON.
-    return re.sub(
-        "[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]", _escape, json.dumps(text, ensure_ascii=False)
-    )
+    return _UNPRINTABLE.sub(_escape, json.dumps(text, ensure_ascii=False))
+
+
+# What YAML does not print, or folds as a line break; escaped as in JSON.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -15,7 +15,6 @@ import psutil
 
 from engine.errors import EnvironmentProblem, Problem
 
-
 TRIES = 10
 
 

@@ -93,11 +93,14 @@ def main(arguments: list[str] | None = None) -> int:
     work = Work(run, {}, events)
     _listen(work.stop)
     warnings.simplefilter("ignore", FutureWarning)  # of libraries, about names they call each other by
+    inherited = [part.rpartition("=") for part in options.locks.split("\n") if part]
+    work.locks = [FolderLock(Path(path), int(fd)) for path, _, fd in inherited]
     try:
-        inherited = [part.rpartition("=") for part in options.locks.split("\n") if part]
-        work.locks = [FolderLock(Path(path), int(fd)) for path, _, fd in inherited]
-        if not work.locks:
-            work.locks = [FolderLock.take(run.lock_file, Holder.this_process(run.id))]
+        work.locks = work.locks or [FolderLock.take(run.lock_file, Holder.this_process(run.id))]
+    except ProblemError as error:  # another worker's run: its events and state are not ours to write
+        print(error, file=sys.stderr)
+        return error.exit_code
+    try:
         threading.Thread(target=_watch, args=(work, options.lifeline), daemon=True).start()
         work.config = run.config()
         steps: list[str] = work.config["steps"]
@@ -122,12 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.suppress(OSError):  # the log may be on the disk that is full
             traceback.print_exc()
         problems, code = explain(error)
-        for problem in problems[:-1]:
-            events.write("warning", **problem.as_dict())
         # The whole story is in events; state.json holds what a list of runs shows.
         with contextlib.suppress(OSError):
-            events.write("failed", **problems[-1].as_dict(), exit_code=code)
-            run.update_state(state="failed", exit_code=code, code=problems[-1].code)
+            also = [problem.as_dict() for problem in problems[1:6]]
+            events.write("failed", **problems[0].as_dict(), also=also, exit_code=code)
+            run.update_state(state="failed", exit_code=code, code=problems[0].code)
         return code
 
 
