@@ -39,10 +39,14 @@ def fill(template: str, problem: Problem) -> str:
 def render(problem: Problem) -> str:
     """`place: what is wrong` and, indented on the next line, what to do about it."""
     message = catalogue().get(problem.code, Message(f"{problem.code} {problem.params or ''}".strip()))
-    head = fill(message.text, problem)
+    head = fill(_capital(message.text), problem)
     text = f"{clean(problem.place)}: {head}" if problem.place else head
-    hint = fill(message.hint, problem)
+    hint = fill(_capital(message.hint), problem)
     return f"{text}\n  {hint}" if hint else text
+
+
+def _capital(template: str) -> str:
+    return template[:1].upper() + template[1:]
 
 
 class _Parameters(dict[str, Any]):

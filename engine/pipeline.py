@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -19,10 +18,11 @@ import msgspec
 from engine import __version__
 from engine.config.jobs import Job, load_job
 from engine.config.schema import names
-from engine.data.prepare import data_files
+from engine.data.prepare import data_files, row_warnings
+from engine.data.source import convert_source
 from engine.data.templates import load_template
 from engine.errors import EXIT_OK, ConfigError, EnvironmentProblem, Problem
-from engine.fingerprints import file_sha256, merge_fingerprint, train_fingerprint
+from engine.fingerprints import merge_fingerprint, train_fingerprint
 from engine.hardware import GIB, Hardware, probe
 from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast, free_bytes
 from engine.models import ModelFolder, Progress, get_model
@@ -32,7 +32,6 @@ from engine.runs.folder import RunFolder
 from engine.runs.follow import follow
 from engine.runs.launch import start_worker
 from engine.runs.lock import held, read_holder
-from engine.storage import write_json
 
 DEFAULT_PROMPTS = ("What can you tell me about the history of writing?", "List three everyday objects and their use.")
 
@@ -110,7 +109,7 @@ def make_plan(
     if job.train:
         load_template(job.train.config.template)
     if job.data:
-        _convert(job, progress)
+        plan.notes += _convert(job, progress)
     plan.environment = _device(job, require_gpu or job.require_gpu, hardware, plan.notes)
     if job.train and job.train.passed.get("push_to_hub"):
         plan.environment["HF_HUB_OFFLINE"] = "0"
@@ -238,35 +237,12 @@ def _device(job: Job, require_gpu: bool, hardware: Hardware | None, notes: list[
     return {"CUDA_VISIBLE_DEVICES": best.uuid}
 
 
-def _convert(job: Job, progress: Progress) -> None:
-    """Convert and register the job's source, unless the same was done before."""
-    from engine.data.transform import convert
-
+def _convert(job: Job, progress: Progress) -> list[Problem]:
+    """Convert and register the job's source, unless the same was done before. Returns what to know of its rows."""
     assert job.data is not None and job.root is not None
-    data, folder = job.data, job.root / "data"
-    source = Path(data.source)
-    record = folder / ".converted.json"
-    known = json.loads(record.read_text()) if record.exists() else {}
-    key = None
-    if source.is_file():
-        key = hashlib.sha256(msgspec.json.encode(data) + file_sha256(source).encode()).hexdigest()
-        if known.get(data.name, {}).get("key") == key and all((folder / f).exists() for f in known[data.name]["files"]):
-            return
-    progress(f"converting {source.name}", 0, 0)
-    report = convert(
-        source,
-        folder,
-        name=data.name,
-        fmt=data.format,
-        mapping=data.map,
-        instruction=data.instruction,
-        system=data.system,
-        max_samples=data.max_samples,
-        test_split=data.test_split,
-        overwrite=data.name in known,
-    )
-    files = [Path(file).name for file in report.files]
-    write_json(record, {**known, data.name: {"key": key, "files": files}}, mode=0o644)
+    progress(f"reading {Path(job.data.source).name}", 0, 0)
+    report = convert_source(job.data, job.root / "data")
+    return row_warnings(report.tally) if report else []
 
 
 def _refuse_if_busy(folder: Path) -> None:

@@ -10,14 +10,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from engine.builtin_model import HUB_NAME, is_builtin
 from engine.config.reading import parse_document
-from engine.config.schema import MergeConfig, TrainConfig, WizardConfig
+from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig
 from engine.config.writing import commented
 from engine.data.registry import INFO_FILE, load_registry
-from engine.data.transform import convert
+from engine.data.source import convert_source
+from engine.data.transform import ConvertReport
 from engine.errors import ConfigError, Problem
 from engine.hardware import GIB, Hardware
+from engine.runs.folder import slugify
 from engine.storage import write_whole
 
 FileState = Literal["new", "same", "in the way"]
@@ -62,6 +66,21 @@ class ProjectAnswers:
     test_split: float = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     questions: tuple[str, ...] = ()
+
+    def data_source(self) -> DataSource | None:
+        """The `data:` part of config.yaml, where the user brings a file."""
+        if self.source is None:
+            return None
+        return DataSource(
+            source=str(self.source.absolute()),
+            name=slugify(self.source.stem),
+            format=self.fmt,
+            map=dict(self.mapping),
+            instruction=self.instruction,
+            system=self.system,
+            max_samples=self.max_samples,
+            test_split=self.test_split,
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,8 @@ def recommend(hardware: Hardware) -> Preset:
 def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
     """Every file but the converted data of the user's own file, which `apply_project` makes."""
     chosen = sample(answers.sample) if answers.sample else None
-    dataset = chosen.dataset if chosen else _dataset_name(answers)
+    source = answers.data_source()
+    dataset = chosen.dataset if chosen else f"{source.name if source else 'data'}_train"
     model = HUB_NAME if is_builtin(answers.model) else answers.model
     short = model.rstrip("/").rpartition("/")[2]
     name = answers.folder.absolute().name
@@ -133,34 +153,29 @@ def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
     return [PlannedFile(path, text, _state(answers.folder / path, text)) for path, text in contents.items()]
 
 
-def apply_project(answers: ProjectAnswers, plan: list[PlannedFile], *, force: bool = False) -> list[Path]:
-    """Write the plan; returns the files. Raises ConfigError where a different file is in the way, unless forced."""
+def apply_project(
+    answers: ProjectAnswers, plan: list[PlannedFile], *, force: bool = False
+) -> tuple[list[Path], ConvertReport | None]:
+    """Write the plan; returns the files and what became of the user's rows.
+
+    Raises ConfigError where a different file is in the way, unless forced.
+    """
     blocked = [planned.path for planned in plan if planned.state == "in the way"]
     if blocked and not force:
         raise ConfigError(Problem("exists_different", {"path": str(answers.folder), "files": blocked}))
     for folder in ("configs", "data", "saves", "logs", "models"):
         (answers.folder / folder).mkdir(parents=True, exist_ok=True)
     written = []
-    if answers.source:
-        report = convert(
-            answers.source,
-            answers.folder / "data",
-            name=_dataset_name(answers, bare=True),
-            fmt=answers.fmt,
-            mapping=dict(answers.mapping),
-            instruction=answers.instruction,
-            system=answers.system,
-            max_samples=answers.max_samples,
-            test_split=answers.test_split,
-            overwrite=force,
-        )
+    source = answers.data_source()
+    report = convert_source(source, answers.folder / "data", overwrite=force) if source else None
+    if report:
         written += list(report.files)
     for planned in plan:
         target = answers.folder / planned.path
         if planned.state != "same":
             write_whole(target, planned.content, mode=0o644)
         written.append(target)
-    return written
+    return written, report
 
 
 def _train_yaml(model: str, short: str, dataset: str, settings: Mapping[str, Any], preset: Preset) -> str:
@@ -209,32 +224,13 @@ def _merge_yaml(model: str, short: str, name: str) -> str:
 
 def _wizard_yaml(answers: ProjectAnswers, name: str, questions: tuple[str, ...]) -> str:
     values: dict[str, Any] = {"version": 1, "project": name}
-    if answers.source:
-        raw = {
-            "source": str(answers.source.absolute()),
-            "name": _dataset_name(answers, bare=True),
-            "format": answers.fmt,
-            "instruction": answers.instruction,
-            "system": answers.system,
-            "max_samples": answers.max_samples,
-            "test_split": answers.test_split or None,
-        }
-        values["data"] = {key: value for key, value in raw.items() if value is not None}
+    source = answers.data_source()
+    if source:
+        values["data"] = {name: value for name, value in msgspec.to_builtins(source).items() if value}
     values |= {"train": "configs/train_config.yaml", "merge": "configs/merge_config.yaml"}
     if questions:
         values["questions"] = list(questions)
-    text = commented(WizardConfig, values, ("The whole job: sft-wizard --replay config.yaml",))
-    if answers.source and answers.mapping:
-        pairs = "".join(f"    {target}: {json.dumps(column)}\n" for target, column in answers.mapping.items())
-        text = text.replace("\ndata:\n", f"\ndata:\n  map:\n{pairs}")
-    return text
-
-
-def _dataset_name(answers: ProjectAnswers, *, bare: bool = False) -> str:
-    from engine.runs.folder import slugify
-
-    stem = slugify(answers.source.stem) if answers.source else "data"
-    return stem if bare else f"{stem}_train"
+    return commented(WizardConfig, values, ("The whole job: sft-wizard --replay config.yaml",))
 
 
 def _dataset_info(folder: Path, dataset: str) -> str:

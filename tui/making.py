@@ -95,8 +95,10 @@ def new_project(
         test_split=test_split,
     )
     preset = recommend(probe())
-    written = apply_project(answers, plan_project(answers, preset), force=force)
     report = Report()
+    written, converted = apply_project(answers, plan_project(answers, preset), force=force)
+    for problem in row_warnings(converted.tally) if converted else []:
+        report.problem(problem)
     report.say(f"Settings for {preset.title}. {preset.reason}")
     for file in written:
         print(file)

@@ -159,7 +159,8 @@ class Report:
         self.say("Killed. What was saved before stays.")
 
     def _on_failed(self, event: dict[str, Any]) -> None:
-        self.problem(Problem.from_dict(event))
+        for raw in (event, *event.get("also", [])):
+            self.problem(Problem.from_dict(raw))
 
     def _start(self, title: str) -> None:
         if self.live:

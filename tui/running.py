@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import pipeline
 from engine.config.jobs import load_job
-from engine.errors import EXIT_OK, ConfigError, Problem, ProblemError
+from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
 from tui.report import Report, duration
 
@@ -80,7 +80,7 @@ def tell_outcome(outcome: pipeline.Outcome, report: Report, file: Path) -> None:
         report.say(f"Done in {duration(report.seconds)}.")
     elif outcome.event and outcome.event.get("outcome") == "stopped":
         report.say(f"Stopped. What was learned is saved; to go on: sft-wizard --replay {file}")
-    elif outcome.run:
+    elif outcome.run and outcome.exit_code == EXIT_FAILED:
         report.say(f"The log has the details: {outcome.run.log_file}")
 
 

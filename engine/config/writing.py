@@ -63,12 +63,12 @@ def _escape(match: re.Match[str]) -> str:
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "none", "y", "n"}
 
 
-def _pair(name: str, value: Any) -> list[str]:
-    if isinstance(value, Mapping) and value:
-        return [f"{name}:", *(f"  {scalar(inner)}: {scalar(found)}" for inner, found in value.items())]
-    if isinstance(value, list | tuple) and value:
-        return [f"{name}:", *(f"  - {scalar(item)}" for item in value)]
-    return [f"{name}: {scalar(value)}"]
+def _pair(name: str, value: Any, indent: str = "") -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{indent}{name}:", *(line for key, item in value.items() for line in _pair(key, item, indent + "  "))]
+    if isinstance(value, list | tuple):
+        return [f"{indent}{name}:", *(f"{indent}  - {scalar(item)}" for item in value)]
+    return [f"{indent}{name}: {scalar(value)}"]
 
 
 def _number(value: float) -> str:

@@ -105,8 +105,8 @@ def row_warnings(tally: Tally) -> list[Problem]:
     """What a person should know of a dataset's rows: how many were dropped and why, the first of them, notes."""
     if not tally.dropped:
         return list(tally.notes)
-    reasons = [f"{code} {count}" for code, count in tally.dropped.most_common()]
-    params = {"name": tally.name, "dropped": sum(tally.dropped.values()), "read": tally.read, "reasons": reasons}
+    params = {"name": tally.name, "dropped": sum(tally.dropped.values()), "read": tally.read}
+    params["reasons"] = len(tally.dropped)
     return [Problem("rows_dropped", params, severity="warning"), *tally.first, *tally.notes]
 
 

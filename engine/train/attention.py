@@ -82,7 +82,7 @@ def attend(
     seen.calls += 1
     seen.windows.add(sliding_window or 0)
     seen.unknown.update(name for name in ("softcap", "s_aux", "position_bias") if rest.get(name) is not None)
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and dropout == 0 and _varlen is not None:
+    if _varlen is not None and dropout == 0 and _flash(query):
         return _varlen(query, key, value, scaling, row, sliding_window), None
     outputs, start = [], 0
     grouped = query.shape[1] != key.shape[1]
@@ -103,6 +103,12 @@ def attend(
         )
         start += length
     return torch.cat(outputs, 2).transpose(1, 2).contiguous(), None
+
+
+def _flash(query: torch.Tensor) -> bool:
+    """Whether varlen attention has a kernel for it: half precision on compute capability 8.0 or newer."""
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and half and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _window_mask(length: int, window: int | None, device: torch.device) -> torch.Tensor | None:

@@ -15,6 +15,8 @@ from engine.storage import write_json
 MANIFEST = "MANIFEST.json"
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors")
 
+PICKLED = {".pt", ".pth", ".bin", ".pkl"}  # what Trainer would unpickle when it finds one
+
 
 def write_manifest(folder: Path) -> None:
     """Sync every file of a checkpoint to disk, then record size and sha256 of each."""
@@ -30,19 +32,24 @@ def write_manifest(folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """Why a checkpoint cannot be resumed from, or None."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError):
+        files = {name: entry["sha256"] for name, entry in json.loads((folder / MANIFEST).read_text())["files"].items()}
+    except OSError:
         return "it was not finished"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is damaged"
     for name in NEEDED:
         if name not in files:
             return f"it has no {name}"
     for name, expected in files.items():
         try:
             with (folder / name).open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
                     return f"{name} is damaged"
         except OSError:
             return f"{name} is missing"
+    for file in folder.iterdir():
+        if file.suffix in PICKLED and file.name not in files:
+            return f"{file.name} was added later"
     return None
 
 
@@ -63,10 +70,16 @@ def newest_good(output_dir: Path) -> tuple[Path | None, list[Problem]]:
     return None, warnings
 
 
-def prune_checkpoints(output_dir: Path, keep: int | None) -> None:
-    """Delete all but the newest `keep` checkpoints; None keeps all."""
-    if keep is not None:
-        for folder in checkpoints(output_dir)[keep:]:
+def prune_checkpoints(written: Path, keep: int | None, spare: str | None = None) -> None:
+    """Delete all but the newest `keep` checkpoints up to `written`, the one just finished, and `spare`. None keeps all.
+
+    Later ones were damaged and passed over when the run was resumed: they must not push out the good ones.
+    """
+    if keep is None:
+        return
+    found = checkpoints(written.parent)
+    for folder in found[found.index(written) :][keep:]:
+        if spare is None or folder.name != Path(spare).name:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -30,11 +30,9 @@ def summed_loss(lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor
         logits = head(states).float()
         return F.cross_entropy(adjust(logits) if adjust else logits, answers, reduction="sum")
 
-    total = hidden.sum().float() * 0.0
-    for states, answers in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True):
-        if len(answers):
-            total = total + checkpoint(part, states, answers, use_reentrant=False)
-    return total
+    # Where nothing is labelled there is one empty chunk: the head then gets a gradient of zero, as in the plain loss.
+    chunks = zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
+    return torch.stack([checkpoint(part, states, answers, use_reentrant=False) for states, answers in chunks]).sum()
 
 
 def token_losses(lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -85,10 +83,10 @@ class _FrozenHead(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0]
         gradient = torch.empty_like(hidden) if wanted else None
         with torch.autocast(hidden.device.type, enabled=False):
-            matrix = weight.to(compute)
+            matrix, shift = weight.to(compute), None if bias is None else bias.to(compute)
             for start in range(0, len(targets), CHUNK):
                 answers = targets[start : start + CHUNK]
-                logits = F.linear(hidden[start : start + CHUNK].to(compute), matrix, bias).float()
+                logits = F.linear(hidden[start : start + CHUNK].to(compute), matrix, shift).float()
                 norm = torch.logsumexp(logits, -1)
                 at = torch.arange(len(answers), device=hidden.device)
                 total += (norm - logits[at, answers]).sum()
@@ -103,4 +101,5 @@ class _FrozenHead(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream.to(gradient.dtype), None, None, None
+        # In fp32: rounding `upstream` (1 / labelled tokens, or a loss scale) would tilt the whole gradient.
+        return (gradient.float() * upstream).to(gradient.dtype), None, None, None

@@ -66,7 +66,8 @@ def packed_inputs(samples: list[Tokens]) -> dict[str, Any]:
 def install_packed_forward(lm: torch.nn.Module) -> None:
     """Teach a causal LM to take packed rows: forward(row=…, keep=…, targets=…) → {"loss": sum over targets}.
 
-    It goes through forward, so that the hooks of peft, DDP and autocast see it. Everything else is as before.
+    With per_token also {"losses": (targets,)}. It goes through forward, so that the hooks of peft, DDP and autocast
+    see it. Everything else is as before.
     """
     plain = lm.forward
 
@@ -83,6 +84,7 @@ def install_packed_forward(lm: torch.nn.Module) -> None:
             return plain(*args, **kwargs)
         hidden = self.base_model(*args, row=row, use_cache=False, **kwargs).last_hidden_state[0, keep]
         assert targets is not None
-        return {"loss": (token_losses if per_token else summed_loss)(self, hidden, targets)}
+        loss = summed_loss(self, hidden, targets)
+        return {"loss": loss, "losses": token_losses(self, hidden, targets)} if per_token else {"loss": loss}
 
     lm.forward = types.MethodType(forward, lm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,15 +47,20 @@ def suitable(model: torch.nn.Module, passed: dict[str, Any]) -> str:
 
 
 def check(
-    model: torch.nn.Module, samples: list[Tokens], device: torch.device, autocast: torch.dtype | None
+    model: torch.nn.Module,
+    samples: list[Tokens],
+    device: torch.device,
+    autocast: torch.dtype | None,
+    longest: int | None = None,
 ) -> SelfCheck:
     """Losses of a few samples, packed in one row and one by one through the model's plain forward, without gradients.
 
-    The random state is put back. Two samples share a row, the longest last, and one is longer than any window.
+    longest: tokens of the longest sample to be trained on; None where that is not known. The random state is put back.
+    Two samples share a row, the longest last, and one is longer than the window where any sample of the data is.
     """
-    chosen = _choose(samples, _window(model))
-    if not chosen:
-        return SelfCheck(True, None)
+    chosen = _choose(samples, _window(model), longest)
+    if not any(bool((sample.labels[1:] != IGNORED).any()) for sample in chosen):
+        return SelfCheck(False, None, "no sample with a label to compare by")
     model.eval()
     mixed = torch.autocast(device.type, autocast) if autocast else contextlib.nullcontext()
     attention.seen = attention.Seen()
@@ -64,48 +70,60 @@ def check(
         with torch.no_grad(), mixed:
             on_device = [Tokens(ids.to(device), labels.to(device)) for ids, labels in chosen]
             with packed_rows():
-                packed = model(**packed_inputs(on_device), per_token=True)["loss"]
-            worst, start = 0.0, 0
-            for sample in on_device:
-                plain = _plain_losses(model, sample)
-                mine = packed[start : start + len(plain)]
-                start += len(plain)
-                worst = max(worst, float((mine.mean() - plain.mean()).abs() / plain.mean().abs().clamp(min=1e-3)))
+                packed = model(**packed_inputs(on_device), per_token=True)
+            plain = [_plain_losses(model, sample) for sample in on_device]
+            mine = packed["losses"].split([len(losses) for losses in plain])
+            pairs = [(one.mean(), other.mean()) for one, other in zip(mine, plain, strict=True) if len(other)]
+            pairs.append((packed["loss"] / len(packed["losses"]), torch.cat(plain).mean()))
+            # torch's max, since Python's loses a NaN
+            differences = [(one - other).abs() / other.abs().clamp(min=1e-3) for one, other in pairs]
+            worst = float(torch.stack(differences).max())
     finally:
         torch.set_rng_state(cpu_state)
         if cuda_state is not None:
             torch.cuda.set_rng_state(cuda_state, device)
         model.train()
-    return _judge(model, worst, autocast or next(model.parameters()).dtype, max(len(s.ids) for s in samples))
+    return _judge(model, worst, autocast or next(model.parameters()).dtype, longest)
 
 
-def _judge(model: torch.nn.Module, worst: float, compute: torch.dtype, longest: int) -> SelfCheck:
+def _judge(model: torch.nn.Module, worst: float, compute: torch.dtype, longest: int | None) -> SelfCheck:
     config, seen = model.config.get_text_config(), attention.seen
     if seen.calls < config.num_hidden_layers:
         return SelfCheck(False, worst, "its attention does not go through the shared interface")
     if seen.unknown:
         return SelfCheck(False, worst, f"its attention has terms that the kernel does not know: {sorted(seen.unknown)}")
     window = _window(model)
-    if window and window < longest and seen.windows == {0}:
+    if window and (longest is None or window < longest) and seen.windows == {0}:
         return SelfCheck(False, worst, "its attention window is only in the mask")
     if not worst <= TOLERANCE.get(compute, 2e-2):  # also when it is NaN
         return SelfCheck(False, worst, "the losses differ")
     return SelfCheck(True, worst)
 
 
-def _choose(samples: list[Tokens], window: int) -> list[Tokens]:
-    """Two short labelled samples and, where it is needed or cheap, a long one, the longest last."""
-    labelled = sorted((s for s in samples if bool((s.labels[1:] != IGNORED).any())), key=lambda s: len(s.ids))
-    if len(labelled) < 2:
-        return labelled
-    chosen = [labelled[len(labelled) // 3], labelled[0]]
+def _choose(samples: list[Tokens], window: int, longest: int | None) -> list[Tokens]:
+    """Two short samples, the second labelled, and, where it is needed or cheap, a long one, the longest last."""
+    by_length = sorted(samples, key=lambda s: len(s.ids))
+    labelled = [s for s in by_length if bool((s.labels[1:] != IGNORED).any())]
+    if len(labelled) > 1:
+        chosen = [labelled[len(labelled) // 3], labelled[0]]
+    else:  # what comes first can leak into the second with or without a label of its own
+        chosen = [s for s in by_length if all(s is not one for one in labelled)][:1] + labelled
     room = max(CHECK_TOKENS - sum(len(s.ids) for s in chosen), window + 1)
-    longer = [s for s in labelled if len(s.ids) <= room]
     over = [s for s in labelled if window and len(s.ids) > window]
+    if window and longest is not None and longest > window and not over and labelled:
+        over = [_joined(labelled, window + 1)]  # the long samples are further down in the data
+    longer = [s for s in labelled if len(s.ids) <= room]
     last = over[0] if over else longer[-1] if longer else None
     if last is not None and all(last is not s for s in chosen):
         chosen.append(last)
     return chosen
+
+
+def _joined(samples: list[Tokens], length: int) -> Tokens:
+    """One sample of `length` tokens, from the tokens of these over and over."""
+    repeats = math.ceil(length / sum(len(s.ids) for s in samples))
+    ids, labels = (torch.cat([getattr(s, name) for s in samples] * repeats)[:length] for name in Tokens._fields)
+    return Tokens(ids, labels)
 
 
 def _window(model: torch.nn.Module) -> int:

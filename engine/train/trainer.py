@@ -42,6 +42,8 @@ class StepTrainer(Trainer):
     ):
         super().__init__(*args, **kwargs)
         self.packed = packed
+        if packed:
+            self.model_accepts_loss_kwargs = True  # our forward leaves the division to us, so the count is needed
         self.token_budget = token_budget
         self.keep_checkpoints = keep_checkpoints
         self.base_name = base_name
@@ -97,9 +99,10 @@ class StepTrainer(Trainer):
         with packed_rows():
             for number, row in enumerate(rows, 1):
                 apart = contextlib.nullcontext() if number == len(rows) else self.accelerator.no_sync(model)
-                with apart, self.compute_loss_context_manager():
-                    loss = model(**packed_inputs(row))["loss"] * scale
-                    self.accelerator.backward(loss)
+                with apart:
+                    with self.compute_loss_context_manager():
+                        loss = model(**packed_inputs(row))["loss"] * scale
+                    self.accelerator.backward(loss)  # outside autocast, as Trainer does it
                 total += loss.detach()
         return total
 
@@ -136,7 +139,7 @@ class StepTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         write_manifest(folder)
-        prune_checkpoints(Path(self.args.output_dir), self.keep_checkpoints)
+        prune_checkpoints(folder, self.keep_checkpoints, spare=self.state.best_model_checkpoint)
 
 
 def name_base(folder: Path, name: str) -> None:
