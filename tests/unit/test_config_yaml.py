@@ -212,13 +212,21 @@ def test_a_wrong_path_lists_the_configs_near_there(tmp_path: Path) -> None:
 
 
 def test_set_reads_values_as_a_file_does() -> None:
-    assert [parse_value(text) for text in ("1e-4", "no", "none", "", "[a, b]")] == [0.0001, False, "none", None, ["a", "b"]]
+    assert [parse_value(text) for text in ("1e-4", "no", "none", "", "[a, b]")] == [
+        0.0001,
+        False,
+        "none",
+        None,
+        ["a", "b"],
+    ]
     with pytest.raises(ConfigError) as caught:
         parse_value("[a")
     assert caught.value.problems[0].file == "--set"
 
 
-@pytest.mark.parametrize("text", ["1e-4", "0o17", "no", "null", "1:30", "2024-01-02", "=", "", "# x", "caf\u00e9", "\x07"])
+@pytest.mark.parametrize(
+    "text", ["1e-4", "0o17", "no", "null", "1:30", "2024-01-02", "=", "", "# x", "caf\u00e9", "\x07"]
+)
 def test_a_resolved_config_keeps_text_as_text(text: str) -> None:
     """A run named 1e-4 would otherwise come back from its own run folder as a number and be refused."""
     values = {"run_name": text, "rates": [1e-4, 1e-5, 3], "on": True, "none": None}
