@@ -61,6 +61,11 @@ class StepTrainer(Trainer):
         self._counted = self._counted + (0 if counted is None else counted)
         return batches, counted
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | int | None:
+        """Trainer's count of labels, at least 1: a step without any is then a step of zero, not 0 / 0."""
+        counted = super()._get_num_items_in_batch(batch_samples, device)
+        return counted.clamp(min=1) if isinstance(counted, torch.Tensor) else counted
+
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
     ) -> torch.Tensor:
@@ -94,7 +99,7 @@ class StepTrainer(Trainer):
         self.step_rows = len(rows)
         # DDP averages gradients over processes; the count is that of all of them when Trainer gathered it.
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        scale = processes / torch.as_tensor(counted, device=device).clamp(min=1)
+        scale = processes / torch.as_tensor(counted, device=device)
         total = torch.zeros((), device=device)
         with packed_rows():
             for number, row in enumerate(rows, 1):
@@ -125,7 +130,7 @@ class StepTrainer(Trainer):
         with torch.no_grad(), packed_rows(), self.compute_loss_context_manager():
             rows = bins(unpad(inputs), self.token_budget)
             loss = sum(model(**packed_inputs(row))["loss"] for row in rows)
-        return loss * processes / torch.as_tensor(counted).clamp(min=1), None, None
+        return loss * processes / torch.as_tensor(counted), None, None
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import subprocess
@@ -163,6 +164,7 @@ def largest_difference(mine, theirs):
         assert one.keys() == other.keys()
         for name in one:
             gap = (one[name] - other[name]).abs().max().item()
+            assert math.isfinite(gap), name
             worst = max(worst, gap / max(other[name].abs().max().item(), 1e-9))
     return worst
 
@@ -202,14 +204,19 @@ def test_the_token_budget_changes_nothing(tmp_path, budget):
     assert mine.step_rows == (6 if budget == 1 else 1)
 
 
-def test_a_step_without_any_label_changes_nothing(tmp_path):
-    """Data whose answers were cut off must not turn into NaN or into a push in some direction."""
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_step_without_any_label_changes_nothing(tmp_path, packed):
+    """Data whose answers were cut off: plain Trainer divides 0 by 0 and every weight is lost. The next step goes on."""
     data = samples(count=16, unlabelled=range(8))
     settings = {"gradient_accumulation_steps": 4, "train_sampling_strategy": "sequential"}
-    mine, gradients = train(StepTrainer, tmp_path, build("llama", True), data, token_budget=50, **settings)
-    assert losses(mine)[0] == 0.0
-    assert gradients[0] and all(not grad.any() for grad in gradients[0].values())
-    assert_same_training(tmp_path, "llama", data, **settings)
+    own = {"packed": packed, "token_budget": 50}
+    mine, gradients = train(StepTrainer, tmp_path, build("llama", packed), data, **own, **settings)
+    theirs, expected = train(Trainer, tmp_path, build("llama", False), data[8:], **settings)
+    assert len(gradients) == 2
+    assert gradients[0].keys() == expected[0].keys()
+    assert all(not grad.any() for grad in gradients[0].values())
+    assert largest_difference(gradients[1:], expected) <= CLOSE
+    assert losses(mine) == [0.0, pytest.approx(losses(theirs)[0], rel=CLOSE)]
 
 
 @pytest.mark.parametrize("kind", ["llama", "windowed"])
@@ -313,6 +320,16 @@ def test_evaluation_loss_is_trainers(tmp_path, kind):
         prediction_loss_only=True,
     ).evaluate()
     assert mine["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-6)
+
+
+def test_an_evaluation_batch_without_labels_counts_as_zero(tmp_path):
+    """One such batch would turn eval_loss, and the choice of the best checkpoint, into NaN."""
+    data = samples(count=6, unlabelled=(0, 1, 2))
+    settings = {"per_device_eval_batch_size": 3, "prediction_loss_only": True}
+    theirs = make(Trainer, tmp_path, build("llama", False), data[3:], **settings).evaluate()["eval_loss"]
+    for packed in (True, False):
+        mine = make(StepTrainer, tmp_path, build("llama", packed), data, packed=packed, **settings).evaluate()
+        assert mine["eval_loss"] == pytest.approx(theirs / 2, rel=1e-6)
 
 
 def test_a_stop_during_evaluation_leaves_a_checkpoint(tmp_path):
