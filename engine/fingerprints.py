@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.config.schema import MergeConfig, TrainConfig, meta, names
-from engine.models import ModelFolder
+from engine.models import ModelFolder, weight_files
 
 
 def file_sha256(file: Path) -> str:
@@ -28,10 +28,11 @@ def train_fingerprint(
         for name, value in msgspec.to_builtins(config).items()
         if (meta(TrainConfig, name).extra or {}).get("identity") and not name.endswith(("_dir", "_path"))
     }
+    learned = {name: value for name, value in passed.items() if not name.startswith(_HOUSEKEEPING)}
     parts = {
         "config": kept,
-        "passed": passed,
-        "model": [model.model_type, model.parameters, model.bytes, Path(model.name).name],
+        "passed": learned,
+        "model": [model.model_type, model.parameters, Path(model.name).name, *map(_edges, weight_files(model.path))],
         "adapters": [file_sha256(Path(a) / "adapter_model.safetensors") for a in names(config.adapter_name_or_path)],
         "data": sorted(data_sha256.values()),
     }
@@ -41,7 +42,21 @@ def train_fingerprint(
 def merge_fingerprint(config: MergeConfig, adapter: Path, model_name: str) -> str:
     """Of a merged model."""
     files = [file_sha256(adapter / name) for name in ("adapter_model.safetensors", "adapter_config.json")]
-    return _digest([*files, Path(model_name).name, config.export_size])
+    return _digest([*files, Path(model_name).name, config.export_size, config.infer_dtype])
+
+
+# Keys passed through to transformers that say how a run is watched, not what it learns.
+_HOUSEKEEPING = ("logging_", "log_", "save_", "hub_", "push_", "dataloader_pin", "dataloader_persistent", "project")
+_EDGE = 1 << 20
+
+
+def _edges(weights: Path) -> str:
+    """Hash of a weight file's size and its first and last MiB: retrained weights differ there, and it is quick."""
+    size = weights.stat().st_size
+    with weights.open("rb") as stream:
+        first = stream.read(_EDGE)
+        stream.seek(max(0, size - _EDGE))
+        return hashlib.sha256(size.to_bytes(8, "little") + first + stream.read()).hexdigest()
 
 
 def _digest(parts: Any) -> str:

@@ -62,6 +62,14 @@ def probe(nvml: Any = None, visible: str | None = None) -> Hardware:
     return Hardware(kept, "" if kept else f"CUDA_VISIBLE_DEVICES={visible!r} leaves none")
 
 
+def visible_device(*, use_cpu: bool = False, hardware: Hardware | None = None) -> dict[str, str]:
+    """Environment that shows a worker one device: the GPU with most free memory, by UUID; none where asked for."""
+    if use_cpu:
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    best = (hardware or probe()).best()
+    return {"CUDA_VISIBLE_DEVICES": best.uuid} if best else {}
+
+
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)

@@ -46,7 +46,9 @@ def render(problem: Problem) -> str:
 
 
 def _capital(template: str) -> str:
-    return template[:1].upper() + template[1:]
+    """A sentence begins with a capital, but not where it begins with the name of a key."""
+    first = template.partition(" ")[0]
+    return template[:1].upper() + template[1:] if first.strip(".,:").isalpha() else template
 
 
 class _Parameters(dict[str, Any]):

@@ -158,8 +158,10 @@ def find_model(name: str) -> ModelFolder | None:
     return inspect_model(path, name) if path else None
 
 
-def get_model(name: str, progress: Progress) -> ModelFolder:
-    """`find_model`, then the network. Raises ConfigError or EnvironmentProblem saying everywhere it looked."""
+def get_model(name: str, progress: Progress, *, code: bool = False) -> ModelFolder:
+    """`find_model`, then the network; with `code`, Python files that come with the model are fetched too.
+
+    Raises ConfigError or EnvironmentProblem saying everywhere it looked."""
     from engine import builtin_model
 
     found = find_model(name)
@@ -172,7 +174,7 @@ def get_model(name: str, progress: Progress) -> ModelFolder:
         reason = "not asked: this is not a hub name"
     else:
         try:
-            return inspect_model(hub_download(name, progress), name)
+            return inspect_model(hub_download(name, progress, code=code), name)
         except (ConfigError, EnvironmentProblem):
             raise
         except Exception as error:
@@ -208,7 +210,7 @@ def hub_cached(name: str) -> Path | None:
     return folder if complete else None
 
 
-def hub_download(name: str, progress: Progress) -> Path:
+def hub_download(name: str, progress: Progress, *, code: bool = False) -> Path:
     """Fetch a model from the hub (HF_ENDPOINT and HF_TOKEN respected). Raises what huggingface_hub raises."""
     from huggingface_hub import HfApi, snapshot_download
 
@@ -216,7 +218,9 @@ def hub_download(name: str, progress: Progress) -> Path:
         raise ConnectionError("HF_HUB_OFFLINE is set")
     HfApi().model_info(name, timeout=8)  # a quick no, before the download's own patience
     progress(f"{name} from the hub", 0, 0)
-    return Path(snapshot_download(name, allow_patterns=_PATTERNS, ignore_patterns=_SUBFOLDERS))
+    return Path(
+        snapshot_download(name, allow_patterns=[*_PATTERNS, *(["*.py"] if code else [])], ignore_patterns=_SUBFOLDERS)
+    )
 
 
 def hub_reason(error: Exception) -> str:

@@ -20,10 +20,10 @@ from engine.config.jobs import Job, load_job
 from engine.config.schema import names
 from engine.data.prepare import data_files, row_warnings
 from engine.data.source import convert_source
-from engine.data.templates import load_template
+from engine.data.templates import load_template, template_sha256
 from engine.errors import EXIT_OK, ConfigError, EnvironmentProblem, Problem
 from engine.fingerprints import merge_fingerprint, train_fingerprint
-from engine.hardware import GIB, Hardware, probe
+from engine.hardware import GIB, Hardware, probe, visible_device
 from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast, free_bytes
 from engine.models import ModelFolder, Progress, get_model
 from engine.outputs import lock_path, move_aside, standing
@@ -117,7 +117,7 @@ def make_plan(
         _plan_train(plan, job, fresh, progress)
     if job.merge:
         _plan_merge(plan, job, fresh, progress)
-    if job.questions and job.train and plan.steps:
+    if job.questions and job.train and (plan.steps or not _answered(job)):
         plan.steps.append("answers")
         train = plan.spec["train"]
         source = {
@@ -136,10 +136,14 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     assert job.train is not None
     config, passed = job.train.config, job.train.passed
     hashes = data_files(config)
-    model = get_model(config.model_name_or_path, progress)
+    model = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
     print_ = train_fingerprint(config, passed, model, hashes)
     output = Path(config.output_dir)
     _refuse_if_busy(output)
+    own_code = sorted(file.name for file in model.path.glob("*.py"))
+    if config.trust_remote_code and own_code:
+        params: dict[str, Any] = {"files": own_code, "path": str(model.path)}
+        plan.notes.append(Problem("remote_code", params, severity="note"))
     plan.spec["train"] = {
         "config": msgspec.to_builtins(config),
         "passed": passed,
@@ -147,6 +151,7 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
         "model_name": model.name,
         "fingerprint": print_,
         "data_sha256": hashes,
+        "template_sha256": template_sha256(config.template),
     }
     plan.outputs["adapter"] = str(output)
     match standing(output, print_):
@@ -167,11 +172,18 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     plan.steps.append("train")
 
 
+def _answered(job: Job) -> bool:
+    """Whether a run of this project asked the questions of the adapter that is there now."""
+    assert job.train is not None
+    adapter = Path(job.train.config.output_dir) / "adapter_model.safetensors"
+    return any(file.stat().st_mtime >= adapter.stat().st_mtime for file in job.runs.glob("*/answers.jsonl"))
+
+
 def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     assert job.merge is not None
     config = job.merge.config
     adapter, export = Path(names(config.adapter_name_or_path)[0]), Path(config.export_dir)
-    model = get_model(config.model_name_or_path, progress)
+    model = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
     trained_here = job.train is not None and Path(job.train.config.output_dir) == adapter
     plan.outputs["merged"] = str(export)
     will_train = trained_here and "train" in plan.steps
@@ -200,6 +212,7 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
         "model_name": model.name,
         "adapter": str(adapter),
         "prompts": list(job.questions or DEFAULT_PROMPTS),
+        "fresh": fresh,
     }
 
 
@@ -219,22 +232,20 @@ def versions() -> dict[str, str]:
 
 
 def _device(job: Job, require_gpu: bool, hardware: Hardware | None, notes: list[Problem]) -> dict[str, str]:
-    """Environment that shows the worker one device: the GPU with most free memory, by UUID; none where asked."""
-    if job.train and job.train.config.use_cpu and not require_gpu:
-        return {"CUDA_VISIBLE_DEVICES": ""}
+    """Environment that shows the worker one device, and notes on which."""
+    use_cpu = job.train is not None and job.train.config.use_cpu
     hardware = hardware or probe()
     best = hardware.best()
-    if best is None:
-        if require_gpu:
-            raise EnvironmentProblem(Problem("gpu_required", {"reason": hardware.reason}))
-        if job.train:
-            notes.append(Problem("no_gpu", {"reason": hardware.reason}, severity="note"))
-        return {}
-    if len(hardware.gpus) > 1:
+    if require_gpu and (use_cpu or best is None):
+        reason = "the config says use_cpu: true" if use_cpu else hardware.reason
+        raise EnvironmentProblem(Problem("gpu_required", {"reason": reason}))
+    if best is None and job.train:
+        notes.append(Problem("no_gpu", {"reason": hardware.reason}, severity="note"))
+    if best is not None and not use_cpu and len(hardware.gpus) > 1:
         params = {"name": best.name, "count": len(hardware.gpus)}
         params |= {"free": round(best.free / GIB, 1), "total": round(best.total / GIB, 1)}
         notes.append(Problem("gpu_chosen", params, severity="note"))
-    return {"CUDA_VISIBLE_DEVICES": best.uuid}
+    return visible_device(use_cpu=use_cpu, hardware=hardware)
 
 
 def _convert(job: Job, progress: Progress) -> list[Problem]:

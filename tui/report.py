@@ -117,22 +117,23 @@ class Report:
         self._move(event["step"], event["total"], detail)
 
     def _on_log(self, event: dict[str, Any]) -> None:
-        if "samples" in event:
+        what = event.get("what")
+        if what == "data":
             cached = ", from the cache" if event["cached"] else ""
             held = f", {event['held_back']} held back" if event["held_back"] else ""
             self.say(
                 f"{event['samples']} samples{held}, {event['tokens']} tokens, {event['labelled']} of them trained on, "
                 f"longest {event['longest']}{cached}"
             )
-        elif "trainable" in event:
+        elif what == "model":
             trained, total = event["trainable"] / 1e6, event["parameters"] / 1e6
             share = f"{100 * trained / total:.2f} %"
             self.say(f"{trained:.2f}M of {total:.0f}M parameters are trained ({share}) on {event['device']}")
-        elif event.get("step") == "packed" and event["difference"] is not None:
+        elif what == "step" and event["micro_batches"] == "packed" and event["difference"] is not None:
             self.say(
                 f"Fast step checked on your model and data: largest relative loss difference {event['difference']:.0e}"
             )
-        elif "resumed_from" in event:
+        elif what == "resumed":
             self.say(f"Resuming from step {event['step']}: {event['resumed_from']}")
 
     def _on_eval(self, event: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from engine.chat.source import ChatSource
 from engine.errors import Problem, RunError
+from engine.hardware import visible_device
 from engine.runs.launch import python_module, worker_environment
 
 
@@ -32,7 +33,7 @@ class ChatClient:
                 text=True,
                 encoding="utf-8",
                 start_new_session=True,
-                env=worker_environment(),
+                env={**worker_environment(), **visible_device(use_cpu=self.source.use_cpu)},
             )
         self._send(source=self.source.as_dict())
         return self

@@ -15,13 +15,14 @@ from engine.models import Progress, get_model, inspect_model
 
 @dataclass(frozen=True)
 class ChatSource:
-    """`base` without an adapter has one set of weights; with one, both can be asked. `tuned_only`: a merged model."""
+    """`base`: folder of the weights; with an `adapter` they can be asked with and without it. `use_cpu`: no GPU."""
 
     base: str
     name: str
     adapter: str | None = None
     template: str | None = None
     trust_remote_code: bool = False
+    use_cpu: bool = False
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -47,7 +48,8 @@ def find_source(given: str, progress: Progress) -> ChatSource:
         if not (adapter / "adapter_config.json").exists():
             raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
         base = get_model(train.model_name_or_path, progress)
-        return ChatSource(str(base.path), base.name, str(adapter), train.template, train.trust_remote_code)
+        options = (train.template, train.trust_remote_code, train.use_cpu)
+        return ChatSource(str(base.path), base.name, str(adapter), *options)
     if job.merge:
         merge = job.merge.config
         adapter = Path(names(merge.adapter_name_or_path)[0])

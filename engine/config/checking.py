@@ -63,6 +63,8 @@ class _Check(Generic[T]):
         self.required()
         if not self.problems and self.struct is TrainConfig:
             self.across(self.values)
+        if len(names(self.values.get("adapter_name_or_path"))) > 1:
+            self.say("one_adapter_only", "adapter_name_or_path")
         if self.problems:
             raise ConfigError(*self.problems)
         config = self.struct(**self.values)
@@ -191,8 +193,6 @@ class _Check(Generic[T]):
         size = values.get("val_size", 0)
         if size >= 1 and size != int(size):
             self.say("value_wrong", "val_size", expected="a share below 1 or a whole number", found=repr(size))
-        if len(names(values.get("adapter_name_or_path"))) > 1:
-            self.say("one_adapter_only", "adapter_name_or_path")
 
 
 def expected(struct: type[msgspec.Struct], name: str) -> str:

@@ -38,7 +38,9 @@ MESSAGES: dict[str, Message] = {
     ),
     "bf16_and_fp16": Message("bf16 and fp16 exclude each other.", "Keep bf16 on GPUs from Ampere on, else fp16."),
     "eval_without_rows": Message("eval_strategy needs rows to measure on.", "Add for example val_size: 0.05"),
-    "one_adapter_only": Message("Training goes on from one adapter at most.", "Merge the others into the base first."),
+    "one_adapter_only": Message(
+        "One adapter at a time.", "Merge one into the base first, then go on with the merged model as the base."
+    ),
     "legacy_format": Message(
         "export_legacy_format: true would write pickled .bin files, which can run code when loaded.",
         "Models are written as safetensors, which every current tool reads: remove the key.",

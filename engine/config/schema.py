@@ -203,6 +203,10 @@ class MergeConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     export_device: Annotated[
         Literal["cpu", "auto"], key("Accepted for compatibility: merging streams through the CPU.")
     ] = "cpu"
+    infer_dtype: Annotated[
+        Literal["auto", "float16", "bfloat16", "float32"],
+        key("Number format of the merged model; auto keeps the base's."),
+    ] = "auto"
     export_legacy_format: Annotated[bool, key("Must stay false: models are written as safetensors.")] = False
 
 

@@ -5,6 +5,7 @@ Runs in workers: transformers is imported inside.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,10 +44,17 @@ class Prepared:
 
 
 def data_files(config: TrainConfig) -> dict[str, str]:
-    """{file: sha256} of the registry and every data file of a config. Raises what the registry raises."""
+    """{file: sha256} of every data file, and of how dataset_info.json says to read each set.
+
+    Raises what the registry raises.
+    """
     entries = load_registry(Path(config.dataset_dir)).resolve(names(config.dataset))
     files = [file for entry in entries for file in entry.files]
-    return {str(file): file_sha256(file) for file in dict.fromkeys(files)}
+    hashes = {str(file): file_sha256(file) for file in dict.fromkeys(files)}
+    for entry in entries:
+        how = token_cache.cache_key({"how": [entry.formatting, asdict(entry.columns), asdict(entry.tags)]})
+        hashes[f"{entry.file}#{entry.name}"] = how
+    return hashes
 
 
 def prepare(
@@ -58,6 +66,8 @@ def prepare(
     should_stop: Callable[[], bool],
 ) -> Prepared:
     """Tokenise what `config` names, or take it from the cache. Raises ConfigError and DataError before any training."""
+    if config.preprocessing_num_workers:  # read by the Rust tokenizer when its threads start
+        os.environ["RAYON_NUM_THREADS"] = str(config.preprocessing_num_workers)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=config.trust_remote_code, local_files_only=True)
@@ -73,11 +83,12 @@ def prepare(
         prepared.train, prepared.evaluation, prepared.from_cache = train, evaluation, True
     else:
         samples, prepared.rows = _samples(entries, config.max_samples)
-        for tally in prepared.rows.values():
-            prepared.notes += row_warnings(tally)
         rest, held = split(samples, config.val_size, config.seed)
         encoder = Encoder(tokenizer, template, config.cutoff_len)
         prepared.train = encoder.encode_all(rest, progress, should_stop)
+        # Kept with the tokens, so that a cached run tells of them too.
+        known = [warning for tally in prepared.rows.values() for warning in row_warnings(tally)]
+        prepared.train.report.problems[:0] = known
         token_cache.store(folder, key + "-train", prepared.train)
         if held:
             prepared.evaluation = encoder.encode_all(held, None, should_stop)

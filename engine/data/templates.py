@@ -6,6 +6,7 @@ carries. Elements follow LLaMA-Factory: each one is tokenised on its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -90,6 +91,13 @@ def load_template(name: str | None) -> Template | None:
     if name not in names:
         raise ConfigError(_unknown(name, names))
     return _load(name)
+
+
+def template_sha256(name: str | None) -> str | None:
+    """Hex digest of a named template's file, for the record of a run; None for the tokenizer's own."""
+    if name is None or name == AUTO:
+        return None
+    return hashlib.sha256((_folder() / f"{name}.yaml").read_bytes()).hexdigest()
 
 
 def render_text(tokenizer: Any, template: Template, conversation: Conversation) -> str:

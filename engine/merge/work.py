@@ -17,7 +17,7 @@ from engine.errors import Problem, RunError
 from engine.fingerprints import merge_fingerprint
 from engine.merge.prove import prove
 from engine.merge.stream import merge_adapter
-from engine.outputs import mark_finished, move_aside, standing
+from engine.outputs import mark_finished, mark_started, move_aside, standing
 from engine.runs.worker import Work
 
 PROOF_TOKENS = 64  # in all: enough to tell a mistake from rounding
@@ -33,19 +33,22 @@ def run(work: Work) -> None:
     fingerprint = merge_fingerprint(config, adapter, spec["model_name"])
     state = standing(out, fingerprint)
     if state == "finished" and not spec.get("fresh"):
-        work.events.write("log", kept=str(out))
+        work.events.write("log", what="kept", path=str(out))
     else:
         if state not in ("absent", "foreign"):
             target = move_aside(out)
             work.warn(Problem("moved_aside", {"folder": str(out), "target": str(target)}, severity="note"))
-        _merge(work, config, spec["prompts"], base, adapter, out)
+        _merge(work, config, spec["prompts"], base, adapter, out, fingerprint)
         mark_finished(out, fingerprint, work.run.path)
     work.run.update_state(outputs={**work.run.state().get("outputs", {}), "merged": str(out)})
 
 
-def _merge(work: Work, config: MergeConfig, prompts: list[str], base: Path, adapter: Path, out: Path) -> None:
+def _merge(
+    work: Work, config: MergeConfig, prompts: list[str], base: Path, adapter: Path, out: Path, fingerprint: str
+) -> None:
     work.phase("merging")
     own = adapter if (adapter / "tokenizer_config.json").exists() else None
+    dtype = None if config.infer_dtype == "auto" else config.infer_dtype
     report = merge_adapter(
         base,
         adapter,
@@ -54,10 +57,14 @@ def _merge(work: Work, config: MergeConfig, prompts: list[str], base: Path, adap
         max_shard_bytes=int(config.export_size * 1e9),
         trust_remote_code=config.trust_remote_code,
         progress=lambda done, total: work.progress(done, total, "bytes"),
+        dtype=dtype,
         should_stop=work.should_stop,
         on_note=work.warn,
     )
-    work.events.write("log", merged=report.tensors, changed=report.changed, bytes=report.bytes, seconds=report.seconds)
+    work.events.write(
+        "log", what="merged", tensors=report.tensors, changed=report.changed, bytes=report.bytes, seconds=report.seconds
+    )
+    mark_started(out, fingerprint, work.run.path)  # ours, though not yet proved
     work.phase("proving")
     proof = prove(
         base,
@@ -65,6 +72,7 @@ def _merge(work: Work, config: MergeConfig, prompts: list[str], base: Path, adap
         out,
         prompts=_prompt_ids(config, prompts, own or base),
         memory_limit_bytes=int(psutil.virtual_memory().available * MEMORY_SHARE),
+        dtype=dtype,
         trust_remote_code=config.trust_remote_code,
     )
     for note in proof.notes:

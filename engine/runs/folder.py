@@ -80,7 +80,7 @@ class RunFolder:
 
 def slugify(text: str) -> str:
     """A short name that is safe in paths."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:40] or "run"
+    return re.sub(r"[^\w.]+", "-", text).strip("-._")[:40] or "run"
 
 
 def _link(link: Path, target: Path) -> None:

@@ -29,6 +29,11 @@ MESSAGES: dict[str, Message] = {
         "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16).",
     ),
     "checkpoint_damaged": Message("{path} is passed over: {reason}."),
+    "checkpoint_unusable": Message(
+        "{path} cannot be resumed from: {reason}.",
+        "Only checkpoints that this tool finished are loaded. Remove the key to take the newest of them.",
+    ),
+    "remote_code": Message("Code that came with the model runs here, as trust_remote_code asks: {files} of {path}."),
     "nothing_to_resume": Message(
         "There is no whole checkpoint in {folder}.", "Remove resume_from_checkpoint to start anew."
     ),

@@ -68,6 +68,7 @@ class Reporter(TrainerCallback):
             eta=round((state.max_steps - state.global_step) * span / steps, 1),
         )
         if self.work.should_stop() and state.global_step < state.max_steps:
+            args.save_only_model = False  # what a stop leaves behind must be resumable
             self.stopped = control.should_save = control.should_training_stop = True
 
     def on_log(
@@ -92,7 +93,9 @@ class Reporter(TrainerCallback):
         with self.log_file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({name: value for name, value in line.items() if value is not None}) + "\n")
         if "grad_norm" in logs and not math.isnan(float(logs["grad_norm"])):
-            self.work.events.write("log", step=state.global_step, grad_norm=round(float(logs["grad_norm"]), 6))
+            self.work.events.write(
+                "log", what="gradient", step=state.global_step, grad_norm=round(float(logs["grad_norm"]), 6)
+            )
         if "eval_loss" in logs:
             self.work.events.write("eval", step=state.global_step, loss=logs["eval_loss"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.config.schema import TrainConfig, names
+from engine.data.count import steps_per_epoch
 from engine.data.prepare import Prepared, prepare
-from engine.errors import Problem, RunError, StopRequested
+from engine.errors import EnvironmentProblem, Problem, RunError, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
 from engine.train import selfcheck
 from engine.train.batches import Pad, TokenRows
-from engine.train.checkpoints import newest_good
+from engine.train.checkpoints import damage, newest_good
 from engine.train.model import (
     Precision,
     add_adapter,
@@ -34,6 +36,8 @@ from engine.train.model import (
 from engine.train.packing import install_packed_forward
 from engine.train.reporting import Reporter, plot_losses
 from engine.train.trainer import StepTrainer
+
+TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
 
 
 def run(work: Work) -> None:
@@ -63,6 +67,7 @@ def run(work: Work) -> None:
     work.poll()
     packed, budget = _choose_step(work, config, spec, model, rows, device, precision)
     resume = _resume_from(work, config, output)
+    _check_disk(config, model, len(rows), output)
     trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
     reporter = Reporter(work, output, trainer)
     trainer.add_callback(reporter)
@@ -83,7 +88,7 @@ def run(work: Work) -> None:
     if prepared.evaluation is not None:
         metrics |= trainer.evaluate()
     _save(trainer, config, output, metrics)
-    work.events.write("log", train_seconds=round(time.monotonic() - started, 2), tokens=reporter.tokens)
+    work.events.write("log", what="figures", train_seconds=round(time.monotonic() - started, 2), tokens=reporter.tokens)
     mark_finished(output)
     outputs = work.run.state().get("outputs", {})
     work.run.update_state(outputs={**outputs, "adapter": str(output)})
@@ -94,6 +99,7 @@ def tell_data(work: Work, prepared: Prepared) -> None:
     report = prepared.train.report
     work.events.write(
         "log",
+        what="data",
         rows={name: tally.as_dict() for name, tally in prepared.rows.items()},
         samples=len(prepared.train),
         held_back=len(prepared.evaluation) if prepared.evaluation is not None else 0,
@@ -119,7 +125,11 @@ def _model(
     wrapped = add_adapter(model, config)
     trainable = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     work.events.write(
-        "log", trainable=trainable, parameters=sum(p.numel() for p in wrapped.parameters()), device=str(device)
+        "log",
+        what="model",
+        trainable=trainable,
+        parameters=sum(p.numel() for p in wrapped.parameters()),
+        device=str(device),
     )
     keep = config.disable_gradient_checkpointing
     if keep is False or (keep is None and device.type != "cpu"):
@@ -147,29 +157,52 @@ def _choose_step(
         work.phase("checking")
         try:
             samples = [rows.tokens(index) for index in range(min(len(rows), 64))]
-            found = selfcheck.check(model, samples, device, precision.autocast)
+            found = selfcheck.check(model, samples, device, precision.autocast, rows.encoded.report.longest)
             reason, difference = found.reason, found.difference
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
             reason = f"{type(error).__name__}: {error}"
-    work.events.write("log", step="packed" if not reason else "padded", difference=difference, budget=budget)
+    work.events.write(
+        "log", what="step", micro_batches="packed" if not reason else "padded", difference=difference, budget=budget
+    )
     if reason:
         work.warn(Problem("step_padded", {"reason": reason}, severity="warning"))
         base.set_attn_implementation("sdpa" if getattr(base, "_supports_sdpa", True) else "eager")
     return not reason, budget
 
 
+def _check_disk(config: TrainConfig, model: torch.nn.Module, samples: int, output: Path) -> None:
+    """Raise EnvironmentProblem before the first step where checkpoints and the adapter will not fit.
+
+    A checkpoint holds the trained parameters and AdamW's two moments, 4 bytes each.
+    """
+    trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    per_epoch = steps_per_epoch(samples, config)
+    steps = config.max_steps if config.max_steps > 0 else math.ceil(per_epoch * config.num_train_epochs)
+    every = config.save_steps if config.save_steps >= 1 else config.save_steps * steps
+    written = {"steps": math.ceil(steps / max(every, 1)), "epoch": math.ceil(config.num_train_epochs), "no": 1}
+    kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written
+    needed = kept * (3 * trained + TOKENIZER_BYTES) + trained + TOKENIZER_BYTES
+    free = shutil.disk_usage(output).free
+    if needed > free:
+        params = {"path": str(output), "what": f"{kept} checkpoints", "needed": round(needed / 1e9, 2)}
+        raise EnvironmentProblem(Problem("disk_too_small", {**params, "free": round(free / 1e9, 2)}, "save_steps"))
+
+
 def _resume_from(work: Work, config: TrainConfig, output: Path) -> Path | None:
     """The checkpoint to go on from: the one named, else the newest that is whole."""
     asked = config.resume_from_checkpoint
     if isinstance(asked, str):
+        reason = damage(Path(asked))
+        if reason:
+            raise RunError(Problem("checkpoint_unusable", {"path": asked, "reason": reason}, "resume_from_checkpoint"))
         return Path(asked)
     found, warnings = newest_good(output)
     for problem in warnings:
         work.warn(problem)
     if found:
-        work.events.write("log", resumed_from=str(found), step=int(found.name.rpartition("-")[2]))
+        work.events.write("log", what="resumed", resumed_from=str(found), step=int(found.name.rpartition("-")[2]))
     elif asked is True:
         raise RunError(Problem("nothing_to_resume", {"folder": str(output)}, "resume_from_checkpoint"))
     return found
@@ -275,4 +308,4 @@ def _record_memory(work: Work, device: torch.device) -> None:
     peak = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     if device.type == "cuda":
         peak |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-    work.events.write("log", peak_bytes={name: math.ceil(value) for name, value in peak.items()})
+    work.events.write("log", what="memory", peak_bytes={name: math.ceil(value) for name, value in peak.items()})

@@ -264,7 +264,7 @@ def test_a_key_without_a_value_keeps_its_default_and_says_so() -> None:
         ("template: chatglm", "template_chatglm", "chatglm3 or glm4"),
         ("bf16: true\nfp16: true", "bf16_and_fp16", "Keep bf16"),
         ("eval_strategy: steps", "eval_without_rows", "val_size"),
-        ("adapter_name_or_path: a,b", "one_adapter_only", "Merge the others"),
+        ("adapter_name_or_path: a,b", "one_adapter_only", "into the base first"),
     ],
 )
 def test_keys_with_an_answer_of_their_own(line: str, code: str, answer: str) -> None:

@@ -1,0 +1,342 @@
+"""Workers and viewers as processes: every way in which a run can be ended, and what is left to read afterwards."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import DataError, Problem, RunError
+from engine.runs.events import read_events
+from engine.runs.folder import RunFolder
+from engine.runs.launch import start_worker, worker_environment
+from engine.runs.lock import FolderLock, Holder, held
+from engine.runs.worker import explain
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tests.unit.run_steps"]
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class Bench:
+    """Prepares runs, starts workers and viewers, and leaves no process behind."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.started: list[subprocess.Popen[Any]] = []
+
+    def prepare(self, behave: str, steps: list[str] | None = None) -> RunFolder:
+        return RunFolder.create(self.folder / "logs", "test", {"steps": steps or ["train"], "behave": behave})
+
+    def worker(self, run: RunFolder, *extra: str, **options: Any) -> subprocess.Popen[Any]:
+        with run.log_file.open("ab") as log:
+            options = {"stdout": log, "stderr": log, **options}
+            process = subprocess.Popen([*COMMAND, str(run.path), *extra], cwd=ROOT, start_new_session=True, **options)
+        self.started.append(process)
+        return process
+
+    def viewer(self, run: RunFolder, *extra: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, "--view", str(run.path), *extra],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+        for state in self.folder.glob("logs/*/state.json"):
+            run = RunFolder(state.parent)
+            if run.alive():
+                os.kill(run.state()["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def training(run: RunFolder) -> bool:
+    return any(event["type"] == "phase" for event in read_events(run.events_file))
+
+
+def closing(run: RunFolder) -> dict[str, Any]:
+    """The one closing event of a run."""
+    (event,) = [event for event in read_events(run.events_file) if event["type"] in ("finished", "failed")]
+    return event
+
+
+def test_a_run_that_goes_well(bench: Bench) -> None:
+    run = bench.prepare("done")
+    assert bench.worker(run).wait(20) == 0
+    assert [event["type"] for event in read_events(run.events_file)] == ["run_started", "phase", "finished"]
+    assert (closing(run)["outcome"], closing(run)["outputs"]) == ("done", {"adapter": "/a"})
+    assert (run.state()["state"], run.state()["exit_code"], run.alive()) == ("finished", 0, False)
+
+
+def test_sigterm_ends_a_run_with_its_word(bench: Bench) -> None:
+    run = bench.prepare("train")
+    process = bench.worker(run)
+    until(lambda: training(run), "training")
+    assert run.alive()
+    process.terminate()
+    process.terminate()  # Slurm and the viewer both send it
+    assert process.wait(20) == 0
+    assert (closing(run)["outcome"], run.state()["state"]) == ("stopped", "stopped")
+
+
+def test_a_stop_file_ends_a_run(bench: Bench) -> None:
+    run = bench.prepare("train")
+    process = bench.worker(run)
+    until(lambda: training(run), "training")
+    run.stop_file.touch()
+    assert process.wait(20) == 0
+    assert closing(run)["outcome"] == "stopped"
+
+
+def test_without_a_terminal_a_run_ends_when_its_viewer_dies(bench: Bench) -> None:
+    """A batch system that kills the viewer alone must not leave a run on the node."""
+    run = bench.prepare("train")
+    read_end, write_end = os.pipe()
+    process = bench.worker(run, "--lifeline", str(read_end), pass_fds=[read_end])
+    os.close(read_end)
+    until(lambda: training(run), "training")
+    os.close(write_end)
+    assert process.wait(20) == 0
+    assert closing(run)["outcome"] == "stopped"
+
+
+def test_sigterm_before_the_worker_listens_is_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch job cancelled in its first moment would otherwise die without a word, or train on."""
+    monkeypatch.setattr("engine.runs.launch.python_module", lambda module: COMMAND)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    run = bench.prepare("train")
+    worker = start_worker(run, outlives_viewer=True)
+    bench.started.append(worker.process)
+    worker.process.terminate()  # Python itself has not started there yet
+    assert worker.process.wait(20) == 0
+    assert closing(run)["outcome"] == "stopped"
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # ours is as before
+
+
+def test_the_worker_unblocks_sigterm_for_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.runs.launch.python_module", lambda module: COMMAND)
+    monkeypatch.chdir(ROOT)
+    run = bench.prepare("done")
+    worker = start_worker(run, outlives_viewer=True)
+    assert worker.process.wait(20) == 0
+    phase = next(event for event in read_events(run.events_file) if event["type"] == "phase")
+    assert phase["sigterm_blocked"] is False
+
+
+def test_a_second_worker_on_a_run_is_refused_and_leaves_it_alone(bench: Bench) -> None:
+    run = bench.prepare("train")
+    bench.worker(run)
+    until(lambda: training(run), "training")
+    events = list(read_events(run.events_file))
+    assert bench.worker(run).wait(20) == 3
+    assert list(read_events(run.events_file)) == events
+    assert run.state()["state"] == "running"
+    assert "in use" in run.log_file.read_text()
+
+
+def test_a_failed_step_tells_its_code_and_keeps_the_traceback_in_the_log(bench: Bench) -> None:
+    run = bench.prepare("problem")
+    assert bench.worker(run).wait(20) == 2
+    event = closing(run)
+    assert (event["type"], event["code"], event["key"], event["exit_code"]) == ("failed", "value_wrong", "seed", 2)
+    assert (run.state()["state"], run.state()["code"]) == ("failed", "value_wrong")
+    assert "Traceback" in run.log_file.read_text()
+
+
+def test_a_log_on_a_full_disk_does_not_swallow_the_reason(bench: Bench) -> None:
+    run = bench.prepare("no memory")
+    with Path("/dev/full").open("ab") as full:
+        bench.worker(run, stdout=full, stderr=full).wait(20)
+    assert closing(run)["code"] == "oom"
+
+
+def test_a_step_that_there_is_not_is_a_failure_with_a_word(bench: Bench) -> None:
+    run = bench.prepare("done", steps=["dance"])
+    assert bench.worker(run).wait(20) == 1
+    assert closing(run)["code"] == "internal"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exit_code"),
+    [
+        (MemoryError(), "oom", 1),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "oom", 1),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom", 1),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "disk_full", 3),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/data/x"), "disk_full", 3),
+        (RuntimeError("SafetensorError: I/O error: No space left on device (os error 28)"), "disk_full", 3),
+        (ModuleNotFoundError("No module named 'bitsandbytes'", name="bitsandbytes"), "missing_package", 3),
+        (ValueError("something else"), "internal", 1),
+        (KeyboardInterrupt(), "internal", 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_errors_become_codes(error: BaseException, code: str, exit_code: int) -> None:
+    (problem,), found = explain(error)
+    assert (problem.code, found) == (code, exit_code)
+
+
+def test_problems_stay_what_they_are() -> None:
+    problems = (Problem("rows_dropped"), Problem("nan_loss"))
+    assert explain(DataError(*problems)) == (problems, 2)
+    assert explain(RunError(*problems)) == (problems, 1)
+
+
+def test_the_path_of_a_full_disk_and_the_name_of_a_package_are_told() -> None:
+    (disk,), _ = explain(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
+    (package,), _ = explain(ModuleNotFoundError("No module named 'x.y'", name="x"))
+    assert (disk.params["path"], package.params["name"]) == ("/data/x", "x")
+
+
+def test_secrets_travel_by_environment_only() -> None:
+    assert worker_environment({"hub_token": "hf_x"})["HF_TOKEN"] == "hf_x"
+    assert worker_environment({"swanlab_api_key": "k"}).get("HF_TOKEN") == os.environ.get("HF_TOKEN")
+    assert worker_environment()["PYTHONSAFEPATH"] == "1"
+
+
+# Viewers
+
+
+def watch(bench: Bench, behave: str, *extra: str) -> tuple[RunFolder, subprocess.Popen[str]]:
+    run = bench.prepare(behave)
+    process = bench.viewer(run, *extra)
+    return run, process
+
+
+def heard(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    assert process.stdout
+    return [json.loads(line) for line in process.stdout]
+
+
+def test_a_viewer_ends_with_its_run(bench: Bench) -> None:
+    _, process = watch(bench, "done")
+    events = heard(process)
+    assert process.wait(20) == 0
+    assert [event["type"] for event in events] == ["run_started", "phase", "finished", "ending"]
+
+
+@pytest.mark.parametrize(("behave", "code"), [("problem", 2), ("no memory", 1)])
+def test_a_viewer_returns_what_the_run_failed_with(bench: Bench, behave: str, code: int) -> None:
+    _, process = watch(bench, behave)
+    assert heard(process)[-2]["type"] == "failed"
+    assert process.wait(20) == code
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGHUP, 75)])
+def test_signals_are_passed_on_and_the_checkpoint_awaited(bench: Bench, number: int, code: int) -> None:
+    run, process = watch(bench, "train")
+    until(lambda: training(run), "training")
+    process.send_signal(number)
+    assert "stopping" in [event["type"] for event in heard(process)]
+    assert process.wait(20) == code
+    assert closing(run)["outcome"] == "stopped"
+
+
+def test_a_stop_from_elsewhere_is_4(bench: Bench) -> None:
+    run, process = watch(bench, "train")
+    until(lambda: training(run), "training")
+    run.stop_file.touch()
+    heard(process)
+    assert process.wait(20) == 4
+
+
+def test_a_second_sigterm_changes_nothing_and_a_second_ctrl_c_kills(bench: Bench) -> None:
+    run, process = watch(bench, "stubborn")
+    until(lambda: training(run), "training")
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    assert process.poll() is None and run.alive()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None and run.alive()
+    process.send_signal(signal.SIGINT)
+    kinds = [event["type"] for event in heard(process)]
+    assert kinds.count("killing") == 1
+    assert process.wait(20) == 130
+    assert not held(run.lock_file)
+
+
+def test_a_killed_worker_is_reported_with_its_log(bench: Bench) -> None:
+    """The system's out-of-memory killer leaves no word; the viewer must find one."""
+    run, process = watch(bench, "kill itself")
+    failed = heard(process)[-2]
+    assert process.wait(20) == 1
+    assert (failed["code"], failed["params"]) == ("crashed", {"how": "SIGKILL", "log": str(run.log_file)})
+    assert run.state()["state"] == "crashed"
+    assert run.log_tail()[-1] == "last words"
+
+
+def test_a_worker_that_leaves_without_a_word_is_no_success(bench: Bench) -> None:
+    run, process = watch(bench, "vanish")
+    assert heard(process)[-2]["code"] == "crashed"
+    assert process.wait(20) == 1
+    assert run.state()["state"] == "crashed"
+
+
+def test_a_hang_up_on_a_terminal_leaves_the_run_going(bench: Bench) -> None:
+    run, process = watch(bench, "train", "--terminal")
+    until(lambda: training(run), "training")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 0
+    assert run.alive()
+    os.kill(run.state()["pid"], signal.SIGTERM)
+    until(lambda: not run.alive(), "the end of the run")
+    assert closing(run)["outcome"] == "stopped"
+
+
+@pytest.mark.parametrize(("extra", "lives"), [((), False), (("--terminal",), True)])
+def test_a_killed_viewer(bench: Bench, extra: tuple[str, ...], lives: bool) -> None:
+    run, process = watch(bench, "train", *extra)
+    until(lambda: training(run), "training")
+    process.kill()
+    process.wait()
+    if lives:
+        time.sleep(1)
+        assert run.alive()
+    else:
+        until(lambda: not run.alive(), "the end of the run")
+        assert closing(run)["outcome"] == "stopped"
+
+
+def test_locks_of_outputs_lie_beside_them(tmp_path: Path) -> None:
+    from engine.outputs import lock_path
+
+    lock = FolderLock.take(lock_path(tmp_path / "out"), Holder.this_process("x"))
+    assert held(tmp_path / ".out.lock")
+    lock.release()
