@@ -108,10 +108,11 @@ def _choose(samples: list[Tokens], window: int, longest: int | None) -> list[Tok
         chosen = [labelled[len(labelled) // 3], labelled[0]]
     else:  # what comes first can leak into the second with or without a label of its own
         chosen = [s for s in by_length if all(s is not one for one in labelled)][:1] + labelled
-    room = max(CHECK_TOKENS - sum(len(s.ids) for s in chosen), window + 1)
-    over = [s for s in labelled if window and len(s.ids) > window]
+    enough = window + window // 4 + 2  # at window + 1 no position that predicts a token is past the window yet
+    room = max(CHECK_TOKENS - sum(len(s.ids) for s in chosen), enough)
+    over = [s for s in labelled if window and len(s.ids) >= enough]
     if window and longest is not None and longest > window and not over and labelled:
-        over = [_joined(labelled, window + 1)]  # the long samples are further down in the data
+        over = [_joined(labelled, enough)]  # the long samples are further down in the data
     longer = [s for s in labelled if len(s.ids) <= room]
     last = over[0] if over else longer[-1] if longer else None
     if last is not None and all(last is not s for s in chosen):
