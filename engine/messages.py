@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import Problem
@@ -38,8 +38,9 @@ def fill(template: str, problem: Problem) -> str:
 
 def render(problem: Problem) -> str:
     """`place: what is wrong` and, indented on the next line, what to do about it."""
-    message = catalogue().get(problem.code, Message(f"{problem.code} {problem.params or ''}".strip()))
-    head = fill(_capital(message.text), problem)
+    message = catalogue().get(problem.code, Message("{code} {params}"))
+    problem = replace(problem, params={"code": problem.code, "params": problem.params or "", **problem.params})
+    head = fill(_capital(message.text), problem).strip()
     text = f"{clean(problem.place)}: {head}" if problem.place else head
     hint = fill(_capital(message.hint), problem)
     return f"{text}\n  {hint}" if hint else text
