@@ -35,9 +35,9 @@ class Proof:
     """What was compared and how it came out.
 
     `method` is logits (answers and every tensor), tensors (tensors alone, a note says why) or none (a note says why).
-    `error` and `adapter_effect` are root mean squares over all logits of all prompt tokens, of merged - tuned and of
-    tuned - base; `ratio` is their quotient, None where it is not finite or was not measured. `passed`: all checked
-    tensors are right and the ratio is at most 0.1. `changes_nothing`: the adapter moves no weight.
+    `error` and `adapter_effect` are mean Kullback-Leibler divergences in nats a prompt token, of merged from tuned and
+    of base from tuned; `ratio` is their quotient, None where it is not finite or was not measured. `passed`: all
+    checked tensors are right and the ratio is at most 0.1. `changes_nothing`: the adapter moves no weight.
     """
 
     method: Literal["logits", "tensors", "none"]
@@ -68,9 +68,10 @@ def prove(
     `memory_limit_bytes` bounds the whole process; where the answers do not fit, tensors alone are checked. `dtype` is
     the one given to the merge.
 
-    Why root mean squares: rounding to bf16 shows as noise in every logit, so the largest of a hundred thousand
-    differences tells about the tail of the noise, not about a mistake, and absolute bounds mean nothing across models;
-    the mean square over the same logits as the adapter's own effect is stable and has its scale.
+    Why the divergence, KL(tuned || other), and not a difference of logits: rounding to bf16 shows as noise in every
+    logit, most of them of words that the model never says, so the largest or the root mean square of a hundred
+    thousand differences is 20 to 40 % of a short training's effect although every weight is rounded as it should be.
+    The divergence weighs each difference by how likely the word is, and is zero only where the answers are the same.
 
     Raises ConfigError as the merge does.
     """
@@ -183,7 +184,7 @@ def _judge(proof: Proof, answers: _Answers, after: Checkpoint) -> Proof:
     base, tuned, merged = answers
     proof.method = "logits"
     proof.tokens = len(base)
-    error, effect = _rms(merged, tuned), _rms(tuned, base)
+    error, effect = _divergence(tuned, merged), _divergence(tuned, base)
     ratio = error / effect if effect else (0.0 if error == 0 else math.inf)
     if not math.isfinite(error):
         ratio = math.inf
@@ -199,8 +200,13 @@ def _judge(proof: Proof, answers: _Answers, after: Checkpoint) -> Proof:
     return proof
 
 
-def _rms(one: torch.Tensor, other: torch.Tensor) -> float:
-    return (one - other).square_().mean().sqrt().item()
+def _divergence(tuned: torch.Tensor, other: torch.Tensor) -> float:
+    """Mean over tokens of KL(tuned || other) in nats; in double precision, a token at a time to spare memory."""
+    total = 0.0
+    for one, two in zip(tuned, other, strict=True):
+        p, q = one.double().log_softmax(-1), two.double().log_softmax(-1)
+        total += (p.exp() * (p - q)).sum().item()
+    return max(0.0, total / len(tuned)) if math.isfinite(total) else math.nan
 
 
 def _percent(ratio: float) -> float | str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.unit.merge_toys import LINEAR, by_peft, merge, plain_logits, save_adapter, save_base, tensors, tuned_logits
 
 from engine.merge.inputs import DTYPES
+from tests.unit.merge_toys import LINEAR, by_peft, merge, plain_logits, save_adapter, save_base, tensors, tuned_logits
 
 
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:

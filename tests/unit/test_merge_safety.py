@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.unit.merge_toys import merge, save_adapter, save_base, tensors
 from safetensors.torch import load_file, save_file
 
 from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError, RunError, StopRequested
 from engine.merge.forecast import forecast
 from engine.merge.safetensors_io import OutputFiles, Slot
 from engine.merge.stage import LOCK, remove_stale, staged
+from tests.unit.merge_toys import merge, save_adapter, save_base, tensors
 
 
 @pytest.fixture(scope="module")
