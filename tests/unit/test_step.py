@@ -13,7 +13,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.trainer_callback import PrinterCallback
 
 from engine.errors import RunError, StopRequested
@@ -36,7 +44,13 @@ SIZES = {
     "num_key_value_heads": 2,
     "initializer_range": 0.2,  # large enough for attention to matter
 }
-CONFIGS = {"llama": LlamaConfig(**SIZES), "windowed": MistralConfig(**SIZES, sliding_window=6)}
+NO_DROPOUT = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
+CONFIGS = {
+    "llama": LlamaConfig(**SIZES),
+    "windowed": MistralConfig(**SIZES, sliding_window=6),
+    # learned positions: a sample that did not begin at 0 would be another sample
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, initializer_range=0.2, **NO_DROPOUT),
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,7 +67,7 @@ def samples(count=22, unlabelled=(3,), seed=0):
     rows = []
     for number in range(count):
         length = draw.randint(4, 30)
-        start = length if number in unlabelled else draw.randint(1, length - 2)
+        start = length if number in unlabelled else draw.randint(0, length - 2)
         ids = torch.tensor([draw.randint(3, VOCABULARY - 1) for _ in range(length)])
         labels = ids.clone()
         labels[:start] = IGNORED
@@ -181,7 +195,7 @@ def assert_same_training(tmp_path, kind, data, *, budget=70, lora=False, checkpo
 # --- losses and gradients
 
 
-@pytest.mark.parametrize("kind", ["llama", "windowed"])
+@pytest.mark.parametrize("kind", CONFIGS)
 @pytest.mark.parametrize("accumulate", [1, 4])
 def test_each_step_has_trainers_loss_and_gradients(tmp_path, kind, accumulate):
     """Otherwise a model tuned here differs from one tuned by the reference. 22 samples: the last step is partial."""
