@@ -55,6 +55,13 @@ class StepTrainer(Trainer):
         self._counted: torch.Tensor | int = 0
         self._plain_loss = 0.0
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Trainer's, unless the run was resumed from its very last step: Trainer would train one more."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
     def get_batch_samples(self, *args: Any) -> tuple[list[Any], torch.Tensor | int | None]:
         """Trainer's; adds up its label counts, since a stream may end in the middle of a step."""
         batches, counted = super().get_batch_samples(*args)

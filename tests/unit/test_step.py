@@ -25,6 +25,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from engine.errors import RunError, StopRequested
+from engine.train import attention
 from engine.train.attention import NAME
 from engine.train.batches import Pad
 from engine.train.checkpoints import newest_good
@@ -209,6 +210,19 @@ def test_the_window_matters_in_these_tests(tmp_path):
     model = build("windowed", False)
     model.config.sliding_window = None
     assert largest_difference(train(Trainer, tmp_path / "b", model, samples(), max_steps=1)[1], narrow) > 0.01
+
+
+def test_no_mask_is_built_for_packed_rows(tmp_path, monkeypatch):
+    """Tokens × tokens: at 32,000 tokens in a row a gigabyte a layer, for nothing. Also when layers are recomputed."""
+
+    def mask(*args, **kwargs):
+        raise AssertionError("a mask was built")
+
+    monkeypatch.setattr(attention, "sdpa_mask", mask)
+    model = build("windowed", True, lora=True, checkpointing=True)
+    trainer, _ = train(StepTrainer, tmp_path, model, samples(), max_steps=1, gradient_accumulation_steps=4)
+    trainer.args.prediction_loss_only = True
+    trainer.evaluate()
 
 
 @pytest.mark.parametrize("budget", [1, 10_000])
@@ -411,6 +425,20 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, stop_at):
     expected = dict(whole.model.named_parameters())
     assert all(torch.equal(parameter, expected[name]) for name, parameter in second.model.named_parameters())
     assert losses(second) == losses(whole)
+
+
+@pytest.mark.parametrize("length", [{"num_train_epochs": 1.5}, {"num_train_epochs": 1.0}, {"max_steps": 2}])
+def test_resuming_after_the_last_step_trains_no_further(tmp_path, length):
+    """A run that was killed while saving its result has nothing left to learn."""
+    settings = {"gradient_accumulation_steps": 4, "save_strategy": "steps", "save_steps": 1, "optim": "adamw_torch"}
+    settings |= {"lr_scheduler_type": "constant"} | length
+    whole = make(StepTrainer, tmp_path, build("llama", True, lora=True), samples(), **settings)
+    whole.train()
+    again = make(StepTrainer, tmp_path, build("llama", True, lora=True), samples(), **settings)
+    again.train(resume_from_checkpoint=str(newest_good(tmp_path)[0]))
+    assert again.state.global_step == whole.state.global_step == whole.state.max_steps
+    expected = dict(whole.model.named_parameters())
+    assert all(torch.equal(parameter, expected[name]) for name, parameter in again.model.named_parameters())
 
 
 def test_only_the_newest_checkpoints_stay_and_nothing_is_pickled_without_need(tmp_path):
