@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.config.schema import MergeConfig, TrainConfig, meta, names
+from engine.errors import ConfigError, Problem
 from engine.models import ModelFolder, weight_files
 
 
@@ -22,7 +23,14 @@ def file_sha256(file: Path) -> str:
 def train_fingerprint(
     config: TrainConfig, passed: dict[str, Any], model: ModelFolder, data_sha256: dict[str, str]
 ) -> str:
-    """Of a training run: identity keys, keys passed through, the model, the data. A moved project keeps its own."""
+    """Of a training run: identity keys, keys passed through, the model, the data. A moved project keeps its own.
+
+    Raises ConfigError where an adapter to go on from is not there.
+    """
+    for adapter in names(config.adapter_name_or_path):
+        if not (Path(adapter) / "adapter_model.safetensors").exists():
+            params = {"path": adapter, "missing": "adapter_model.safetensors"}
+            raise ConfigError(Problem("adapter_missing", params, "adapter_name_or_path"))
     kept = {
         name: value
         for name, value in msgspec.to_builtins(config).items()

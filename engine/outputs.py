@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.errors import ConfigError, Problem
 from engine.storage import write_json
 
 MARKER = "sft_wizard.json"
@@ -42,8 +43,11 @@ def read_marker(folder: Path) -> Marker | None:
 def standing(folder: Path, fingerprint: str) -> Standing:
     """absent: nothing of worth there; interrupted or finished: by this very config; other: by another config of ours;
 
-    foreign: files that we did not write.
+    foreign: files that we did not write. Raises ConfigError where the path cannot be a folder.
     """
+    there = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not there.is_dir():
+        raise ConfigError(Problem("output_is_file", {"folder": str(folder), "file": str(there)}))
     if not folder.is_dir() or all(entry.name in _OURS for entry in folder.iterdir() if entry.name != MARKER):
         marker = read_marker(folder)
         return "absent" if marker is None or marker.fingerprint != fingerprint else "interrupted"

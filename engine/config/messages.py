@@ -89,6 +89,7 @@ MESSAGES: dict[str, Message] = {
         "--map takes FIELD=COLUMN, not {given}.", "For example: --map prompt=question --map response=answer"
     ),
     "json_damaged": Message("{file} is not the JSON it should be: {reason}.", "Download or copy it again."),
+    "output_is_file": Message("{folder} cannot be a folder: {file} is a file.", "Choose another output folder."),
     "weights_damaged": Message("{file} is not a whole safetensors file.", "Download or copy the model again."),
     "sample_unknown": Message("There is no sample {name}.", "There are: {known}"),
 }

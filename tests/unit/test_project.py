@@ -138,11 +138,12 @@ def test_a_broken_registry_is_told_and_kept(tmp_path: Path) -> None:
 def test_a_users_own_file(tmp_path: Path) -> None:
     source = tmp_path / "My questions.csv"
     source.write_text("question,response\nWhat is 1e-4?,A number\nWho?,You\n")
-    given = answers(tmp_path / "p", sample=None, source=source, mapping={"prompt": "question"}, system="no: nonsense")
+    mapping = {"prompt": "question", "response": "response"}
+    given = answers(tmp_path / "p", sample=None, source=source, mapping=mapping, system="no: nonsense")
     make(given)
     job = load_job(tmp_path / "p" / "config.yaml", cwd=Path("/"))
     assert job.data and job.train
-    assert (job.data.source, job.data.map, job.data.system) == (str(source), {"prompt": "question"}, "no: nonsense")
+    assert (job.data.source, job.data.map, job.data.system) == (str(source), mapping, "no: nonsense")
     registered = json.loads((tmp_path / "p/data/dataset_info.json").read_text())
     assert job.train.config.dataset in registered
     rows = json.loads((tmp_path / "p/data" / registered[str(job.train.config.dataset)]["file_name"]).read_text())
