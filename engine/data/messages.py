@@ -9,7 +9,7 @@ from engine.messages import Message
 MESSAGES: dict[str, Message] = {
     **READING_MESSAGES,
     **ENCODING_MESSAGES,
-    "rows_dropped": Message("{name}: {dropped} of {read} rows are left out ({reasons} kinds of damage). The first:"),
+    "rows_dropped": Message("{name}: {dropped} of {read} rows are left out. The first of them:"),
     "val_size_takes_all": Message(
         "val_size {val_size} would hold back all of the {rows} rows.", "Hold back fewer, such as 0.05"
     ),

@@ -117,7 +117,6 @@ def row_warnings(tally: Tally) -> list[Problem]:
     if not tally.dropped:
         return list(tally.notes)
     params = {"name": tally.name, "dropped": sum(tally.dropped.values()), "read": tally.read}
-    params["reasons"] = len(tally.dropped)
     return [Problem("rows_dropped", params, severity="warning"), *tally.first, *tally.notes]
 
 

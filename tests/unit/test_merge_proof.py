@@ -86,6 +86,17 @@ def test_one_damaged_number_fails(tmp_path: Path, name: str, change: float) -> N
     assert result.notes[0].params["tensor"] == name
 
 
+def test_a_few_units_in_the_last_place_fail(tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base", dtype="bfloat16")
+    adapter = save_adapter(tmp_path / "adapter", base)
+    merge(base, adapter, tmp_path / "out")
+    name = "model.layers.0.mlp.gate_proj.weight"
+    value = abs(tensors(tmp_path / "out")[name].view(-1)[5].item())
+    damage(tmp_path / "out", name, 3 * value * torch.finfo(torch.bfloat16).eps)
+    result = proof(base, adapter, tmp_path / "out")
+    assert not result.passed and result.notes[0].params["tensor"] == name
+
+
 def test_answers_fail_where_the_weights_are_the_base_models(tmp_path: Path) -> None:
     base = save_base(tmp_path / "base")
     adapter = save_adapter(tmp_path / "adapter", base)
