@@ -64,9 +64,10 @@ _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "none", "y", "n"}
 
 
 def _pair(name: str, value: Any, indent: str = "") -> list[str]:
-    if isinstance(value, Mapping):
+    name = scalar(name)
+    if isinstance(value, Mapping) and value:
         return [f"{indent}{name}:", *(line for key, item in value.items() for line in _pair(key, item, indent + "  "))]
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and value:
         return [f"{indent}{name}:", *(f"{indent}  - {scalar(item)}" for item in value)]
     return [f"{indent}{name}: {scalar(value)}"]
 
