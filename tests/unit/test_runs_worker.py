@@ -158,6 +158,20 @@ def test_the_worker_unblocks_sigterm_for_itself(bench: Bench, monkeypatch: pytes
     assert phase["sigterm_blocked"] is False
 
 
+def test_the_next_step_is_the_same_process_with_its_lock(bench: Bench) -> None:
+    """The next step is the real merge, which has nothing to merge here: that it fails is not what is looked at."""
+    run = bench.prepare("done", steps=["train", "merge"])
+    process = bench.worker(run)
+    until(lambda: run.state().get("step") == "merge", "the second step")
+    assert run.state()["pid"] == process.pid
+    assert run.alive()
+    assert process.wait(60) == 1
+    events = list(read_events(run.events_file))
+    assert [event["type"] for event in events] == ["run_started", "phase", "failed"]
+    assert [event["seq"] for event in events] == [0, 1, 2]
+    assert not run.alive()
+
+
 def test_a_second_worker_on_a_run_is_refused_and_leaves_it_alone(bench: Bench) -> None:
     run = bench.prepare("train")
     bench.worker(run)
