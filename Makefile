@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/sft-wizard demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow and not gpu" $(TESTS)
+	$(BIN)/pytest -n 2 -m "not slow and not gpu" $(TESTS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m "slow and not gpu" $(TESTS)

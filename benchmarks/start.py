@@ -46,7 +46,8 @@ def main() -> None:
         "",
         "Made by benchmarks/start.py.",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, 2 shared CPU cores, Python {sys.version.split()[0]}, textual {version('textual')}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, 2 shared CPU cores, Python {sys.version.split()[0]}, "
+        f"textual {version('textual')}, "
         f"typer {version('typer')}; median of {REPEATS} (dry run: 5, tokens cached), alternating.",
         "",
         "| command | median, s | beside importing textual.app |",

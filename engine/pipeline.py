@@ -139,6 +139,7 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     model = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
     print_ = train_fingerprint(config, passed, model, hashes)
     output = Path(config.output_dir)
+    _require_writable(output)
     _refuse_if_busy(output)
     own_code = sorted(file.name for file in model.path.glob("*.py"))
     if config.trust_remote_code and own_code:
@@ -195,6 +196,7 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
             raise ConfigError(
                 Problem("adapter_missing", {"path": str(adapter), "missing": missing}, "adapter_name_or_path")
             )
+    _require_writable(export)
     _refuse_if_busy(export)
     print_ = "" if will_train else merge_fingerprint(config, adapter, model.name)
     state = standing(export, print_)
@@ -254,6 +256,13 @@ def _convert(job: Job, progress: Progress) -> list[Problem]:
     progress(f"reading {Path(job.data.source).name}", 0, 0)
     report = convert_source(job.data, job.root / "data")
     return row_warnings(report.tally) if report else []
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise EnvironmentProblem where nothing can be written at `folder` or its nearest parent that exists."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise EnvironmentProblem(Problem("not_writable", {"folder": str(folder), "at": str(there)}))
 
 
 def _refuse_if_busy(folder: Path) -> None:

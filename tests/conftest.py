@@ -25,7 +25,7 @@ def builtin_model() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama of two layers with a ChatML tokenizer of a few hundred tokens: quick, and learns nothing useful."""
+    """A random Llama of two layers with a ChatML tokenizer of a few hundred tokens: quick, and of no other use."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

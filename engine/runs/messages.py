@@ -9,6 +9,9 @@ MESSAGES: dict[str, Message] = {
         "{folder} is in use by run {run} (process {pid} on {host}).",
         "Wait for it, stop it with: kill {pid} (it saves a checkpoint), or choose another output folder.",
     ),
+    "not_writable": Message(
+        "Nothing can be written to {folder}: no permission at {at}.", "Choose another folder, or correct its rights."
+    ),
     "oom": Message(
         "Out of memory. {reason}",
         "Lower in this order: per_device_train_batch_size (raise gradient_accumulation_steps to match), cutoff_len, "

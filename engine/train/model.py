@@ -50,10 +50,11 @@ def cpu_has_fast_bf16() -> bool:
     return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "svebf16"))
 
 
-def load_base(
-    config: TrainConfig, path: Path, precision: Precision, device: torch.device, attention: str = NAME
-) -> torch.nn.Module:
-    """The causal LM in `path` on `device`, quantised where asked, without cache."""
+def load_base(config: TrainConfig, path: Path, precision: Precision, device: torch.device) -> torch.nn.Module:
+    """The causal LM in `path` on `device`, quantised where asked, without cache.
+
+    Its attention is `per_sample` wherever the architecture lets one be chosen.
+    """
     options: dict[str, Any] = {}
     if config.quantization_bit:
         if device.type != "cuda":
@@ -72,15 +73,18 @@ def load_base(
                 bnb_4bit_quant_storage=compute,
             )
         )
-    model = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype=precision.load,
-        device_map={"": device},
-        trust_remote_code=config.trust_remote_code,
-        attn_implementation=attention,
-        local_files_only=True,
-        **options,
-    )
+    options |= {
+        "dtype": precision.load,
+        "device_map": {"": device},
+        "trust_remote_code": config.trust_remote_code,
+        "local_files_only": True,
+    }
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=NAME, **options)
+    except (KeyError, ValueError) as error:  # falcon, gptj and others look their attention up in a table of their own
+        if NAME not in str(error):
+            raise
+        model = AutoModelForCausalLM.from_pretrained(path, **options)
     model.config.use_cache = False
     return model
 

@@ -22,6 +22,7 @@ from engine.errors import EnvironmentProblem, Problem, RunError, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
 from engine.train import selfcheck
+from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
 from engine.train.checkpoints import damage, newest_good
 from engine.train.model import (
@@ -152,6 +153,8 @@ def _choose_step(
     base = model.get_base_model()
     budget = config.per_device_train_batch_size * rows.encoded.report.longest
     reason = selfcheck.suitable(base, spec["passed"])
+    if base.config._attn_implementation != NAME:
+        reason = "its attention cannot be replaced"
     difference = None
     if not reason:
         work.phase("checking")
@@ -168,7 +171,8 @@ def _choose_step(
     )
     if reason:
         work.warn(Problem("step_padded", {"reason": reason}, severity="warning"))
-        base.set_attn_implementation("sdpa" if getattr(base, "_supports_sdpa", True) else "eager")
+        if base.config._attn_implementation == NAME:
+            base.set_attn_implementation("sdpa" if getattr(base, "_supports_sdpa", True) else "eager")
     return not reason, budget
 
 
