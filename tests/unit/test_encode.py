@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.unit.tiny_tokenizer import CHATML, tiny_tokenizer
 
 from engine.data.conversation import Conversation, Origin, Sample, Turn
 from engine.data.encode import CHUNK, IGNORE, Encoder, render_prompt, truncate
 from engine.data.encoded import EncodeReport, check_encoded
 from engine.data.templates import load_template, prepare_tokenizer
 from engine.errors import ConfigError, DataError, StopRequested
+from tests.unit.tiny_tokenizer import CHATML, tiny_tokenizer
 
 # Drops the reasoning of every answer but the last, as reasoning models' templates do.
 REWRITES = (

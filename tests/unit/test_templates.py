@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.unit.tiny_tokenizer import tiny_tokenizer
 
 from engine.data.chat_template import chat_template_for
 from engine.data.conversation import Conversation, Origin, Sample, Turn
@@ -13,6 +12,7 @@ from engine.data.encode import Encoder
 from engine.data.segments import chat_messages
 from engine.data.templates import load_template, prepare_tokenizer, render_text, shipped, stop_token_ids
 from engine.errors import ConfigError
+from tests.unit.tiny_tokenizer import tiny_tokenizer
 
 LLAMA3_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 TWO_TURNS = (Turn("user", "Q1"), Turn("assistant", "A1"), Turn("user", "Q2"), Turn("assistant", "A2"))
