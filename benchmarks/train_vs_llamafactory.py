@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 AS_IT_COMES, NO_CHECKPOINTING, OURS = "LLaMA-Factory as it comes", "LLaMA-Factory, no checkpointing", "sft-wizard"
 
 
-def config(work: Path, model: Path, steps: int, name: str) -> dict[str, Any]:
+def config(work: Path, model: Path, steps: int, name: str, bf16: bool) -> dict[str, Any]:
     """The YAML; only output_dir and the checkpointing switch differ between the ways."""
     return {
         "model_name_or_path": str(model),
@@ -51,7 +51,7 @@ def config(work: Path, model: Path, steps: int, name: str) -> dict[str, Any]:
         "learning_rate": 1e-4,
         "max_steps": steps,
         "lr_scheduler_type": "cosine",
-        "bf16": True,
+        "bf16": bf16,
         "use_cpu": True,
         "seed": 42,
     }
@@ -77,7 +77,9 @@ def main() -> None:
     parser.add_argument("--llamafactory", type=Path, required=True, help="its virtual environment")
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--steps", type=int, default=25, help="optimiser steps of 8 rows; 25 are one pass of 200")
+    parser.add_argument("--bf16", action="store_true", help="bf16: true in the YAML (needs a CPU that is fast at it)")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--note", default="", help="a sentence for the record")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/train_vs_llamafactory.md")
     options = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="bench-train-"))
@@ -90,7 +92,7 @@ def main() -> None:
     runs: dict[str, list[dict[str, float]]] = {AS_IT_COMES: [], NO_CHECKPOINTING: [], OURS: []}
     for repeat in range(options.repeats):
         for number, way in enumerate(runs):
-            settings = config(work, options.model, options.steps, f"out-{number}-{repeat}")
+            settings = config(work, options.model, options.steps, f"out-{number}-{repeat}", options.bf16)
             if way == NO_CHECKPOINTING:
                 settings["disable_gradient_checkpointing"] = True
             file = work / f"{number}-{repeat}.yaml"
@@ -129,11 +131,10 @@ def report(runs: dict[str, list[dict[str, float]]], options: argparse.Namespace,
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, 2 shared CPU cores without bf16 instructions, no GPU. Ours: {packages}. "
         f"Peer: {peers}.",
-        f"SmolLM2-135M (bf16 weights), LoRA rank 8 on all linear layers, batch 4 × accumulation 2, {options.steps} "
-        f"steps; "
+        f"SmolLM2-135M, LoRA rank 8 on all linear layers, batch 4 × accumulation 2, {options.steps} steps; "
         f"{options.rows} rows of {options.data.name}, {tokens} tokens a pass ({labelled} trained on), "
-        f"{passes:g} passes; `bf16: true`, `use_cpu: true`. {options.repeats} alternating runs each, medians.",
-        "On this processor we calculate in fp32 (it has no fast bf16) and say so; LLaMA-Factory runs bf16 autocast.",
+        f"{passes:g} passes; `bf16: {str(options.bf16).lower()}`, `use_cpu: true`. {options.repeats} alternating runs each, medians.",
+        options.note,
         "",
         "| | loop, s | loop, ours = 1 | whole command, s | whole, ours = 1 | tokens/s in the loop | peak RSS, GB "
         "| loss of step 1 | loss of the last step |",

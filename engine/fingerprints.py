@@ -47,10 +47,10 @@ def train_fingerprint(
     return _digest(parts)
 
 
-def merge_fingerprint(config: MergeConfig, adapter: Path, model_name: str) -> str:
-    """Of a merged model."""
+def merge_fingerprint(config: MergeConfig, adapter: Path, base: Path) -> str:
+    """Of a merged model; `adapter` and `base` are folders."""
     files = [file_sha256(adapter / name) for name in ("adapter_model.safetensors", "adapter_config.json")]
-    return _digest([*files, Path(model_name).name, config.export_size, config.infer_dtype])
+    return _digest([*files, *map(_edges, weight_files(base)), config.export_size, config.infer_dtype])
 
 
 # Keys passed through to transformers that say how a run is watched, not what it learns.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import msgspec
 
 from engine import __version__
 from engine.config.jobs import Job, load_job
-from engine.config.schema import names
+from engine.config.schema import MergeConfig, names
 from engine.data.prepare import data_files, row_warnings
 from engine.data.source import convert_source
 from engine.data.templates import load_template, template_sha256
@@ -177,7 +178,12 @@ def _answered(job: Job) -> bool:
     """Whether a run of this project asked the questions of the adapter that is there now."""
     assert job.train is not None
     adapter = Path(job.train.config.output_dir) / "adapter_model.safetensors"
-    return any(file.stat().st_mtime >= adapter.stat().st_mtime for file in job.runs.glob("*/answers.jsonl"))
+    trained = adapter.stat().st_mtime if adapter.exists() else math.inf
+    for file in job.runs.glob("*/answers.jsonl"):
+        asked = [json.loads(line)["question"] for line in file.read_text(encoding="utf-8").splitlines()]
+        if file.stat().st_mtime >= trained and asked == job.questions:
+            return True
+    return False
 
 
 def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
@@ -198,15 +204,15 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
             )
     _require_writable(export)
     _refuse_if_busy(export)
-    print_ = "" if will_train else merge_fingerprint(config, adapter, model.name)
+    print_ = "" if will_train else merge_fingerprint(config, adapter, model.path)
     state = standing(export, print_)
     if state == "finished" and not fresh:
         plan.done.append("merge")
         return
     if state == "foreign":
         found = sorted(entry.name for entry in export.iterdir())[:5]
-        raise ConfigError(Problem("output_foreign", {"folder": str(export), "files": found}, "export_dir"))
-    check_disk(_forecast(model, None if will_train else adapter, export), export)
+        raise ConfigError(Problem("export_foreign", {"folder": str(export), "files": found}, "export_dir"))
+    check_disk(_forecast(config, model, None if will_train else adapter), export)
     plan.steps.append("merge")
     plan.spec["merge"] = {
         "config": msgspec.to_builtins(config),
@@ -218,11 +224,13 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     }
 
 
-def _forecast(model: ModelFolder, adapter: Path | None, export: Path) -> Forecast:
-    """Of the merge; before the adapter exists the base's size stands for it."""
+def _forecast(config: MergeConfig, model: ModelFolder, adapter: Path | None) -> Forecast:
+    """Of the merge; before the adapter exists the base's size, in the dtype asked for, stands for it."""
+    export, dtype = Path(config.export_dir), None if config.infer_dtype == "auto" else config.infer_dtype
     if adapter is not None:
-        return forecast(model.path, adapter, export)
-    return Forecast(model.bytes, 1, model.bytes + SMALL_FILES_BYTES, free_bytes(export.parent), 0)
+        return forecast(model.path, adapter, export, max_shard_bytes=int(config.export_size * 1e9), dtype=dtype)
+    size = model.bytes if dtype is None else model.parameters * (4 if dtype == "float32" else 2)
+    return Forecast(size, 1, size + SMALL_FILES_BYTES, free_bytes(export.parent), 0)
 
 
 def versions() -> dict[str, str]:
@@ -261,7 +269,7 @@ def _convert(job: Job, progress: Progress) -> list[Problem]:
 def _require_writable(folder: Path) -> None:
     """Raise EnvironmentProblem where nothing can be written at `folder` or its nearest parent that exists."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
         raise EnvironmentProblem(Problem("not_writable", {"folder": str(folder), "at": str(there)}))
 
 
@@ -271,50 +279,3 @@ def _refuse_if_busy(folder: Path) -> None:
         holder = read_holder(lock)
         params = {"pid": holder.pid, "host": holder.host, "run": holder.run} if holder else {}
         raise EnvironmentProblem(Problem("in_use", {"folder": str(folder), **params}))
-
-
-def dry_run(plan: Plan) -> dict[str, Any]:
-    """The plan as data: steps, files to be written, and, where there is training, rows, tokens and steps."""
-    shown: dict[str, Any] = {"steps": plan.steps, "done": plan.done, "outputs": plan.outputs}
-    shown["files"] = _files(plan)
-    shown["aside"] = [str(path) for path in plan.aside]
-    if plan.job.train and "train" in plan.steps:
-        shown["training"] = _count(plan)
-    return shown
-
-
-def _files(plan: Plan) -> list[str]:
-    found = []
-    if "train" in plan.steps and plan.job.train:
-        out = plan.job.train.config.output_dir
-        found += [f"{out}/adapter_model.safetensors", f"{out}/trainer_log.jsonl", f"{out}/checkpoint-…"]
-    if "merge" in plan.steps and plan.job.merge:
-        found.append(f"{plan.job.merge.config.export_dir}/model*.safetensors")
-    return [*found, f"{plan.job.runs}{os.sep}…"] if found else found
-
-
-def _count(plan: Plan) -> dict[str, Any]:
-    """Tokenise in a worker (its cache serves the run later) and do the arithmetic of steps."""
-    import subprocess
-
-    from engine.errors import RunError
-    from engine.runs.launch import python_module, worker_environment
-
-    result = subprocess.run(
-        python_module("engine.data.count"),
-        input=json.dumps(plan.spec["train"]),
-        capture_output=True,
-        text=True,
-        env=worker_environment(),
-        check=False,
-    )
-    try:
-        counted: dict[str, Any] = json.loads(result.stdout)
-    except ValueError:
-        tail = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
-        raise RunError(Problem("internal", {"type": "tokenising", "reason": tail[0][:300]})) from None
-    if "problems" in counted:
-        from engine.errors import DataError
-
-        raise DataError(*(Problem.from_dict(raw) for raw in counted["problems"]))
-    return counted

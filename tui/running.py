@@ -11,6 +11,7 @@ from typing import Any
 
 from engine import pipeline
 from engine.config.jobs import load_job
+from engine.dry_run import dry_run
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
 from tui.report import Report, duration
@@ -34,7 +35,7 @@ def replay_file(
             if dry:
                 job = load_job(file, overrides)
                 plan = pipeline.make_plan(job, fresh=fresh, require_gpu=require_gpu, progress=report.progress)
-                shown = pipeline.dry_run(plan)
+                shown = dry_run(plan)
                 for note in plan.notes:
                     report.problem(note)
             else:

@@ -47,7 +47,7 @@ def find_source(given: str, progress: Progress) -> ChatSource:
         adapter = Path(train.output_dir)
         if not (adapter / "adapter_config.json").exists():
             raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
-        base = get_model(train.model_name_or_path, progress)
+        base = get_model(train.model_name_or_path, progress, code=train.trust_remote_code)
         options = (train.template, train.trust_remote_code, train.use_cpu)
         return ChatSource(str(base.path), base.name, str(adapter), *options)
     if job.merge:
@@ -57,7 +57,7 @@ def find_source(given: str, progress: Progress) -> ChatSource:
             if (Path(merge.export_dir) / "config.json").exists():
                 return _folder(Path(merge.export_dir), progress)
             raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
-        base = get_model(merge.model_name_or_path, progress)
+        base = get_model(merge.model_name_or_path, progress, code=merge.trust_remote_code)
         return ChatSource(str(base.path), base.name, str(adapter), merge.template, merge.trust_remote_code)
     raise ConfigError(Problem("kind_unknown", file=given))
 

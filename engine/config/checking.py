@@ -204,7 +204,11 @@ def expected(struct: type[msgspec.Struct], name: str) -> str:
         return "one of " + choices.group(1).replace("'", "")
     if _inner_struct(annotated):
         return "a mapping"
-    kinds = [words for kind, words in _PLAIN.items() if re.search(kind, text.split("msgspec")[0])]
+    kinds = [
+        words
+        for kind, words in _PLAIN.items()
+        if re.search(kind, re.sub(r"dict\[[^]]*\]", "dict", text.split("msgspec")[0]))
+    ]
     if "list[str]" in text:
         kinds = ["text", "a list of texts"] if "str | list" in text else ["a list of texts"]
     limits = bounds(struct, name)

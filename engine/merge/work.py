@@ -30,7 +30,7 @@ def run(work: Work) -> None:
     config = msgspec.convert(spec["config"], MergeConfig)
     base, adapter, out = Path(spec["model_path"]), Path(spec["adapter"]), Path(config.export_dir)
     work.lock(out)
-    fingerprint = merge_fingerprint(config, adapter, spec["model_name"])
+    fingerprint = merge_fingerprint(config, adapter, base)
     state = standing(out, fingerprint)
     if state == "finished" and not spec.get("fresh"):
         work.events.write("log", what="kept", path=str(out))

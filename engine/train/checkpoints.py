@@ -70,6 +70,12 @@ def newest_good(output_dir: Path) -> tuple[Path | None, list[Problem]]:
     return None, warnings
 
 
+def step_of(folder: Path) -> int:
+    """Optimiser step of a checkpoint folder by its name; -1 for another name."""
+    match = _STEP.fullmatch(folder.name)
+    return int(match[1]) if match else -1
+
+
 def prune_checkpoints(written: Path, keep: int | None, spare: str | None = None) -> None:
     """Delete all but the newest `keep` checkpoints up to `written`, the one just finished, and `spare`. None keeps all.
 

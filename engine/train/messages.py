@@ -38,7 +38,8 @@ MESSAGES: dict[str, Message] = {
         "There is no whole checkpoint in {folder}.", "Remove resume_from_checkpoint to start anew."
     ),
     "gpu_required": Message(
-        "A GPU is required here and none can be used: {reason}.", "Run without --require-gpu for a slow run on the CPU."
+        "A GPU is required here and none can be used: {reason}.",
+        "For a slow run on the CPU leave out --require-gpu and require_gpu.",
     ),
     "no_gpu": Message("No GPU ({reason}): training on the CPU, which is slow for models above about 1B parameters."),
     "gpu_chosen": Message("Using {name} ({free} GiB free of {total} GiB), the one of {count} with most free memory."),
@@ -49,6 +50,10 @@ MESSAGES: dict[str, Message] = {
     "output_foreign": Message(
         "{folder} is not empty, and its files are not of this tool: {files}.",
         "Choose another output_dir, or set overwrite_output_dir: true: what is there is moved aside.",
+    ),
+    "export_foreign": Message(
+        "{folder} is not empty, and its files are not of this tool: {files}.",
+        "Choose another export_dir, or move that folder away.",
     ),
     "moved_aside": Message("What was in {folder} is now in {target}."),
     "disk_too_small": Message(

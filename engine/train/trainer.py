@@ -127,6 +127,7 @@ class StepTrainer(Trainer):
     ) -> tuple[torch.Tensor | None, Any, Any]:
         """Trainer's evaluation loss of a batch, from packed rows where they are in use."""
         if self.should_stop():
+            self.args.save_only_model = False  # what a stop leaves behind must be resumable
             self._save_checkpoint(self.model, trial=None)
             raise StopRequested
         if not (self.packed and prediction_loss_only):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,14 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.config.schema import TrainConfig, names
-from engine.data.count import steps_per_epoch
 from engine.data.prepare import Prepared, prepare
-from engine.errors import EnvironmentProblem, Problem, RunError, StopRequested
+from engine.errors import Problem, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
 from engine.train import selfcheck
 from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
-from engine.train.checkpoints import damage, newest_good
+from engine.train.before import check_disk, resume_from
 from engine.train.model import (
     Precision,
     add_adapter,
@@ -37,8 +35,6 @@ from engine.train.model import (
 from engine.train.packing import install_packed_forward
 from engine.train.reporting import Reporter, plot_losses
 from engine.train.trainer import StepTrainer
-
-TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
 
 
 def run(work: Work) -> None:
@@ -67,8 +63,8 @@ def run(work: Work) -> None:
     rows = TokenRows(prepared.train)
     work.poll()
     packed, budget = _choose_step(work, config, spec, model, rows, device, precision)
-    resume = _resume_from(work, config, output)
-    _check_disk(config, model, len(rows), output)
+    resume = resume_from(work, config, output)
+    check_disk(config, model, len(rows), output)
     trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
     reporter = Reporter(work, output, trainer)
     trainer.add_callback(reporter)
@@ -174,42 +170,6 @@ def _choose_step(
         if base.config._attn_implementation == NAME:
             base.set_attn_implementation("sdpa" if getattr(base, "_supports_sdpa", True) else "eager")
     return not reason, budget
-
-
-def _check_disk(config: TrainConfig, model: torch.nn.Module, samples: int, output: Path) -> None:
-    """Raise EnvironmentProblem before the first step where checkpoints and the adapter will not fit.
-
-    A checkpoint holds the trained parameters and AdamW's two moments, 4 bytes each.
-    """
-    trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
-    per_epoch = steps_per_epoch(samples, config)
-    steps = config.max_steps if config.max_steps > 0 else math.ceil(per_epoch * config.num_train_epochs)
-    every = config.save_steps if config.save_steps >= 1 else config.save_steps * steps
-    written = {"steps": math.ceil(steps / max(every, 1)), "epoch": math.ceil(config.num_train_epochs), "no": 1}
-    kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written
-    needed = kept * (3 * trained + TOKENIZER_BYTES) + trained + TOKENIZER_BYTES
-    free = shutil.disk_usage(output).free
-    if needed > free:
-        params = {"path": str(output), "what": f"{kept} checkpoints", "needed": round(needed / 1e9, 2)}
-        raise EnvironmentProblem(Problem("disk_too_small", {**params, "free": round(free / 1e9, 2)}, "save_steps"))
-
-
-def _resume_from(work: Work, config: TrainConfig, output: Path) -> Path | None:
-    """The checkpoint to go on from: the one named, else the newest that is whole."""
-    asked = config.resume_from_checkpoint
-    if isinstance(asked, str):
-        reason = damage(Path(asked))
-        if reason:
-            raise RunError(Problem("checkpoint_unusable", {"path": asked, "reason": reason}, "resume_from_checkpoint"))
-        return Path(asked)
-    found, warnings = newest_good(output)
-    for problem in warnings:
-        work.warn(problem)
-    if found:
-        work.events.write("log", what="resumed", resumed_from=str(found), step=int(found.name.rpartition("-")[2]))
-    elif asked is True:
-        raise RunError(Problem("nothing_to_resume", {"folder": str(output)}, "resume_from_checkpoint"))
-    return found
 
 
 def _trainer(

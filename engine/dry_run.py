@@ -1,0 +1,52 @@
+"""The plan of a job as data: what would be done, written and counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from engine.errors import DataError, Problem, RunError
+from engine.pipeline import Plan
+from engine.runs.launch import python_module, worker_environment
+
+
+def dry_run(plan: Plan) -> dict[str, Any]:
+    """The plan as data: steps, files to be written, and, where there is training, rows, tokens and steps."""
+    shown: dict[str, Any] = {"steps": plan.steps, "done": plan.done, "outputs": plan.outputs}
+    shown["files"] = _files(plan)
+    shown["aside"] = [str(path) for path in plan.aside]
+    if plan.job.train and "train" in plan.steps:
+        shown["training"] = _count(plan)
+    return shown
+
+
+def _files(plan: Plan) -> list[str]:
+    found = []
+    if "train" in plan.steps and plan.job.train:
+        out = plan.job.train.config.output_dir
+        found += [f"{out}/adapter_model.safetensors", f"{out}/trainer_log.jsonl", f"{out}/checkpoint-…"]
+    if "merge" in plan.steps and plan.job.merge:
+        found.append(f"{plan.job.merge.config.export_dir}/model*.safetensors")
+    return [*found, f"{plan.job.runs}{os.sep}…"] if found else found
+
+
+def _count(plan: Plan) -> dict[str, Any]:
+    """Tokenise in a worker (its cache serves the run later) and do the arithmetic of steps."""
+    result = subprocess.run(
+        python_module("engine.data.count"),
+        input=json.dumps(plan.spec["train"]),
+        capture_output=True,
+        text=True,
+        env=worker_environment(),
+        check=False,
+    )
+    try:
+        counted: dict[str, Any] = json.loads(result.stdout)
+    except ValueError:
+        tail = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
+        raise RunError(Problem("internal", {"type": "tokenising", "reason": tail[0][:300]})) from None
+    if "problems" in counted:
+        raise DataError(*(Problem.from_dict(raw) for raw in counted["problems"]))
+    return counted

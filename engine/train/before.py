@@ -1,0 +1,60 @@
+"""What is settled before the first step: the checkpoint to go on from, and room on the disk for new ones."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import torch
+
+from engine.config.schema import TrainConfig
+from engine.data.count import steps_per_epoch
+from engine.errors import EnvironmentProblem, Problem, RunError
+from engine.runs.worker import Work
+from engine.train.checkpoints import checkpoints, damage, newest_good, step_of
+
+TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
+
+
+def resume_from(work: Work, config: TrainConfig, output: Path) -> Path | None:
+    """The checkpoint to go on from: the one named, else the newest that is whole."""
+    asked = config.resume_from_checkpoint
+    if isinstance(asked, str):
+        reason = damage(Path(asked))
+        if reason:
+            raise RunError(Problem("checkpoint_unusable", {"path": asked, "reason": reason}, "resume_from_checkpoint"))
+        named = Path(asked)
+        own, _ = newest_good(output)
+        # Interrupted after it went on from another run's checkpoint: its own is further. A named one of its own is
+        # a wish to go back.
+        further = own if own and named.parent != output and step_of(own) > step_of(named) else named
+        work.events.write("log", what="resumed", resumed_from=str(further), step=step_of(further))
+        return further
+    found, warnings = newest_good(output)
+    for problem in warnings:
+        work.warn(problem)
+    if found:
+        work.events.write("log", what="resumed", resumed_from=str(found), step=step_of(found))
+    elif asked is True:
+        raise RunError(Problem("nothing_to_resume", {"folder": str(output)}, "resume_from_checkpoint"))
+    return found
+
+
+def check_disk(config: TrainConfig, model: torch.nn.Module, samples: int, output: Path) -> None:
+    """Raise EnvironmentProblem before the first step where checkpoints and the adapter will not fit.
+
+    A checkpoint holds the trained parameters and AdamW's two moments, 4 bytes each.
+    """
+    trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    per_epoch = steps_per_epoch(samples, config)
+    steps = config.max_steps if config.max_steps > 0 else math.ceil(per_epoch * config.num_train_epochs)
+    every = config.save_steps if config.save_steps >= 1 else config.save_steps * steps
+    written = {"steps": math.ceil(steps / max(every, 1)), "epoch": math.ceil(config.num_train_epochs), "no": 1}
+    kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written
+    needed = kept * (3 * trained + TOKENIZER_BYTES) + trained + TOKENIZER_BYTES
+    there = sum(file.stat().st_size for old in checkpoints(output) for file in old.rglob("*") if file.is_file())
+    free = shutil.disk_usage(output).free + there
+    if needed > free:
+        params = {"path": str(output), "what": f"{kept} checkpoints", "needed": round(needed / 1e9, 2)}
+        raise EnvironmentProblem(Problem("disk_too_small", {**params, "free": round(free / 1e9, 2)}, "save_steps"))
