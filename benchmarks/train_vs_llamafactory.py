@@ -133,7 +133,8 @@ def report(runs: dict[str, list[dict[str, float]]], options: argparse.Namespace,
         f"Peer: {peers}.",
         f"SmolLM2-135M, LoRA rank 8 on all linear layers, batch 4 × accumulation 2, {options.steps} steps; "
         f"{options.rows} rows of {options.data.name}, {tokens} tokens a pass ({labelled} trained on), "
-        f"{passes:g} passes; `bf16: {str(options.bf16).lower()}`, `use_cpu: true`. {options.repeats} alternating runs each, medians.",
+        f"{passes:g} passes; `bf16: {str(options.bf16).lower()}`, `use_cpu: true`. {options.repeats} alternating runs "
+        "each, medians.",
         options.note,
         "",
         "| | loop, s | loop, ours = 1 | whole command, s | whole, ours = 1 | tokens/s in the loop | peak RSS, GB "

@@ -25,7 +25,7 @@ from engine.data.templates import load_template, template_sha256
 from engine.errors import EXIT_OK, ConfigError, EnvironmentProblem, Problem
 from engine.fingerprints import merge_fingerprint, train_fingerprint
 from engine.hardware import GIB, Hardware, probe, visible_device
-from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast, free_bytes
+from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast
 from engine.models import ModelFolder, Progress, get_model
 from engine.outputs import lock_path, move_aside, standing
 from engine.runs.events import Event
@@ -33,6 +33,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.follow import follow
 from engine.runs.launch import start_worker
 from engine.runs.lock import held, read_holder
+from engine.storage import free_bytes
 
 DEFAULT_PROMPTS = ("What can you tell me about the history of writing?", "List three everyday objects and their use.")
 

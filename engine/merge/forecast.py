@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from engine.errors import EnvironmentProblem, Problem
 from engine.merge.inputs import Inputs, read_inputs, stored_dtype
 from engine.merge.layout import file_bytes, shard
 from engine.merge.safetensors_io import FLOATS, Slot
+from engine.storage import free_bytes
 
 IMPORTS_BYTES = 400 << 20  # torch, transformers and peft before any weight is read, measured
 BLOCK_BYTES = 8 << 20  # buffers of one streaming thread
@@ -28,12 +28,6 @@ class Forecast:
     disk_needed: int
     disk_free: int
     memory_peak: int
-
-
-def free_bytes(folder: Path) -> int:
-    """Free space for this user on the disk that `folder`, or its nearest existing parent, lies on."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
 
 
 def forecast(

@@ -17,7 +17,7 @@ import torch
 from engine.errors import ConfigError, Problem, RunError, StopRequested
 from engine.merge.arithmetic import LowRank, check_finite, merge_unit
 from engine.merge.companions import copy_companions, write_config
-from engine.merge.forecast import MAX_SHARD_BYTES, check_disk, forecast, free_bytes
+from engine.merge.forecast import MAX_SHARD_BYTES, check_disk, forecast
 from engine.merge.inputs import DTYPES, stored_dtype
 from engine.merge.layout import index_json, shard, tensor_bytes
 from engine.merge.names import NotStreamableError
@@ -27,6 +27,7 @@ from engine.merge.skeleton import load_skeleton
 from engine.merge.stage import staged
 from engine.merge.tensors import TORCH_DTYPE, read_tensor, write_tensor
 from engine.merge.whole import merge_whole
+from engine.storage import free_bytes
 
 _POLL_SECONDS = 0.05
 _MAX_THREADS = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from engine.config.schema import TrainConfig
 from engine.data.count import steps_per_epoch
 from engine.errors import EnvironmentProblem, Problem, RunError
 from engine.runs.worker import Work
+from engine.storage import free_bytes
 from engine.train.checkpoints import checkpoints, damage, newest_good, step_of
 
 TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
@@ -41,7 +42,13 @@ def resume_from(work: Work, config: TrainConfig, output: Path) -> Path | None:
     return found
 
 
-def check_disk(config: TrainConfig, model: torch.nn.Module, samples: int, output: Path) -> None:
+def check_disk(
+    config: TrainConfig,
+    model: torch.nn.Module,
+    samples: int,
+    output: Path,
+    free: Callable[[Path], int] = free_bytes,
+) -> None:
     """Raise EnvironmentProblem before the first step where checkpoints and the adapter will not fit.
 
     A checkpoint holds the trained parameters and AdamW's two moments, 4 bytes each.
@@ -54,7 +61,7 @@ def check_disk(config: TrainConfig, model: torch.nn.Module, samples: int, output
     kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written
     needed = kept * (3 * trained + TOKENIZER_BYTES) + trained + TOKENIZER_BYTES
     there = sum(file.stat().st_size for old in checkpoints(output) for file in old.rglob("*") if file.is_file())
-    free = shutil.disk_usage(output).free + there
-    if needed > free:
+    room = free(output) + there
+    if needed > room:
         params = {"path": str(output), "what": f"{kept} checkpoints", "needed": round(needed / 1e9, 2)}
-        raise EnvironmentProblem(Problem("disk_too_small", {**params, "free": round(free / 1e9, 2)}, "save_steps"))
+        raise EnvironmentProblem(Problem("disk_too_small", {**params, "free": round(room / 1e9, 2)}, "save_steps"))
