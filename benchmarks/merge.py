@@ -35,6 +35,7 @@ import json, sys, time
 from pathlib import Path
 started = time.monotonic()
 from engine.merge.stream import merge_adapter
+import peft, transformers.models.llama.modeling_llama  # what transformers and peft import on first use
 imported = time.monotonic()
 report = merge_adapter(*map(Path, sys.argv[1:]), tokenizer_from=None, progress=lambda done, total: None,
                        should_stop=lambda: False)
