@@ -21,7 +21,7 @@ from engine.models import get_model
 from engine.project import ProjectAnswers, apply_project, plan_project, recommend, sample
 from engine.runs.folder import slugify
 from engine.text import clean
-from tui.report import Report, duration
+from tui.report import Report, command, duration
 from tui.running import has_terminal, tell_outcome, tell_proof
 
 
@@ -102,7 +102,7 @@ def new_project(
     report.say(f"Settings for {preset.title}. {preset.reason}")
     for file in written:
         print(file)
-    report.say(f"Next: sft-wizard --replay {folder / 'config.yaml'}   (add --dry-run to see the plan first)")
+    report.say(f"Next: {command()} --replay {folder / 'config.yaml'}   (add --dry-run to see the plan first)")
     return EXIT_OK
 
 
@@ -179,4 +179,4 @@ def _earlier_answers(folder: Path) -> list[dict[str, Any]]:
 def _paths(outputs: dict[str, str], folder: Path) -> None:
     for what, path in outputs.items():
         print(f"{what}: {path}")
-    print(f"Talk to it: sft-wizard chat {folder}")
+    print(f"Talk to it: {command()} chat {folder}")

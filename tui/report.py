@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -178,6 +180,11 @@ class Report:
         elif not self.live and detail and (done == total or time.monotonic() - self.spoke >= PLAIN_SECONDS):
             self.spoke = time.monotonic()
             self.say(f"  {detail}")
+
+
+def command() -> str:
+    """How this person calls the tool: its name where the shell finds it, else the path they typed."""
+    return "sft-wizard" if shutil.which("sft-wizard") else shlex.quote(sys.argv[0])
 
 
 def duration(seconds: float) -> str:

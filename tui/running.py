@@ -14,7 +14,7 @@ from engine.config.jobs import load_job
 from engine.dry_run import dry_run
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
-from tui.report import Report, duration
+from tui.report import Report, command, duration
 
 
 def replay_file(
@@ -80,7 +80,7 @@ def tell_outcome(outcome: pipeline.Outcome, report: Report, file: Path) -> None:
         tell_proof(report)
         report.say(f"Done in {duration(report.seconds)}.")
     elif outcome.event and outcome.event.get("outcome") == "stopped":
-        report.say(f"Stopped. What was learned is saved; to go on: sft-wizard --replay {file}")
+        report.say(f"Stopped. What was learned is saved; to go on: {command()} --replay {file}")
     elif outcome.run and outcome.exit_code == EXIT_FAILED:
         report.say(f"The log has the details: {outcome.run.log_file}")
 
@@ -121,12 +121,12 @@ def _require_kind(file: Path, overrides: Sequence[str], only: str) -> None:
     kind = load_job(file, overrides).kind
     if kind != only:
         names = {"train": "a train config", "merge": "a merge config", "project": "a project's config.yaml"}
-        commands = {
-            "train": f"sft-wizard train {file}",
-            "merge": f"sft-wizard export {file}",
-            "project": f"sft-wizard --replay {file}",
+        arguments = {
+            "train": f"train {file}",
+            "merge": f"export {file}",
+            "project": f"--replay {file}",
         }
-        params = {"wanted": names[only], "found": names[kind], "hint": f"Run: {commands[kind]}"}
+        params = {"wanted": names[only], "found": names[kind], "hint": f"Run: {command()} {arguments[kind]}"}
         raise ConfigError(Problem("kind_wrong", params, file=str(file)))
 
 
