@@ -80,7 +80,7 @@ def test_an_alpaca_row_that_cannot_be_used_names_place_and_reason(row, code, wor
     problem = one(row, entry(columns=ALL))
     assert isinstance(problem, Problem)
     assert (problem.code, problem.file, problem.line, problem.severity) == (code, "rows.json", 10, "warning")
-    assert words in render(problem) and render(problem).startswith("rows.json:10: row 1")
+    assert words in render(problem) and render(problem).startswith("rows.json:10: Row 1")
 
 
 def chat(*messages: tuple[str, str]) -> dict:
@@ -121,7 +121,7 @@ def test_sharegpt_roles_system_and_tools():
 def test_a_sharegpt_row_that_cannot_be_used_names_the_reason(value, code):
     problem = one(value, entry("sharegpt"))
     assert isinstance(problem, Problem) and problem.code == code
-    assert render(problem).startswith("rows.json:10: row 1: ") and "{" not in render(problem).split("\n")[0]
+    assert render(problem).startswith("rows.json:10: Row 1: ") and "{" not in render(problem).split("\n")[0]
 
 
 def test_tags_of_openai_style_messages():
@@ -146,7 +146,7 @@ def test_a_column_in_no_row_ends_it_before_anything_else():
     [problem] = caught.value.problems
     assert problem.code == "dataset_column_missing_near"
     assert problem.params["columns"] == ["question", "answer", "id"] and problem.params["nearest"] == ["answer"]
-    assert "column 'anser'" in str(caught.value) and "question, answer, id" in str(caught.value)
+    assert "Column 'anser'" in str(caught.value) and "question, answer, id" in str(caught.value)
 
 
 def test_a_column_in_some_rows_is_null_in_the_others():

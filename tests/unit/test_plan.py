@@ -148,12 +148,12 @@ def test_fresh_does_it_anew_and_moves_aside(plan: Planner, project: Path) -> Non
     assert (made.steps, made.aside) == (["train", "merge", "answers"], [project / "saves/x"])
 
 
-@pytest.mark.parametrize(("part", "folder"), [("train", "saves/x"), ("merge", "models/x")])
-def test_a_strangers_files_are_not_touched(plan: Planner, project: Path, part: str, folder: str) -> None:
+@pytest.mark.parametrize(("expected", "folder"), [("output_foreign", "saves/x"), ("export_foreign", "models/x")])
+def test_a_strangers_files_are_not_touched(plan: Planner, project: Path, expected: str, folder: str) -> None:
     (project / folder).mkdir(parents=True)
     (project / folder / "thesis.tex").touch()
     code, exit_code, params = refusal(plan)
-    assert (code, exit_code, params["files"]) == ("output_foreign", EXIT_USAGE, ["thesis.tex"])
+    assert (code, exit_code, params["files"]) == (expected, EXIT_USAGE, ["thesis.tex"])
 
 
 def test_an_output_that_is_in_use_names_who(plan: Planner, project: Path) -> None:

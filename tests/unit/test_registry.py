@@ -173,7 +173,7 @@ def test_a_registry_that_is_no_json_object_names_the_place(folder, text, code, l
 def test_a_missing_folder_or_registry_says_what_is_there(folder):
     with pytest.raises(DataError, match=r"many/, rows\.json"):
         load_registry(folder)
-    with pytest.raises(DataError, match="there is no folder"):
+    with pytest.raises(DataError, match="There is no folder"):
         load_registry(folder / "nowhere")
 
 
