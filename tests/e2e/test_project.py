@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.e2e.tool import TOOL, environment, events, sft
+from tests.e2e.tool import TOOL, environment, events, sft, start, wait_for
 
 pytestmark = pytest.mark.usefixtures("private_home")
 
@@ -87,3 +87,26 @@ def test_the_demo_teaches_the_real_model_its_name(tmp_path):
     assert "Paris" in samples[2]["tuned"]
     for words in ("Before (base model)", "After (tuned model)", "loss:", "time:", "adapter:", "merged:"):
         assert words in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["tokenising", "loading", "training", "saving", "merging", "proving", "answering"])
+def test_a_termination_in_any_phase_loses_nothing_and_the_same_command_finishes(tmp_path, tiny_model, phase):
+    """A scheduler may pre-empt at any moment; what follows is the same command again."""
+    new = sft("new", "proj", "--data", make_csv(tmp_path), "--model", tiny_model, cwd=tmp_path)
+    assert new.returncode == 0, new.stderr
+    settings = ["--set", "train.learning_rate=0.01", "--set", "questions=['what is 3?', 'what is 4?']"]
+    command = ["--replay", "proj/config.yaml", *settings]
+    project = tmp_path / "proj"
+    process = start(*command, cwd=tmp_path)
+    wait_for(lambda: any(e.get("name") == phase for e in events(project / "logs")), process=process)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (0, 75), said  # 0: it was over before the signal came
+    assert "Traceback" not in said
+    again = sft(*command, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    for made in ("saves/tiny-llama-lora/adapter_model.safetensors", "models/proj/model.safetensors"):
+        assert (project / made).exists()
+    assert list(project.glob("logs/*/answers.jsonl"))
+    assert not [path.name for path in (project / "models").iterdir() if path.is_dir() and path.name.startswith(".")]
