@@ -66,3 +66,10 @@ def home_with_model(private_home: Path, builtin_model: Path) -> Path:
     models.mkdir(parents=True)
     (models / builtin.ALIAS).symlink_to(builtin_model)
     return private_home
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run whole pipelines: on a busy machine they may take longer than the common limit."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(1500))

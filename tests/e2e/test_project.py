@@ -77,7 +77,7 @@ def test_the_demo_teaches_the_real_model_its_name(tmp_path):
         env={**environment(), "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr
     samples = [e for e in events(tmp_path / "sft-wizard-demo/logs") if e["type"] == "sample"]
