@@ -96,10 +96,10 @@ def test_data_of_config_yaml_starts_at_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_bare_file_starts_at_the_working_directory_as_in_llamafactory(tmp_path: Path) -> None:
-    (tmp_path / "work" / "data").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "data").mkdir(parents=True)
     file = put(tmp_path / "elsewhere" / "configs" / "t.yaml", TRAIN)
-    job = load_job(file, cwd=tmp_path / "work")
-    assert job.train and job.train.config.output_dir == f"{tmp_path}/work/saves/x"
+    job = load_job(file, cwd=tmp_path / "elsewhere")
+    assert job.train and job.train.config.output_dir == f"{tmp_path}/elsewhere/saves/x"
     assert job.notes == ()
 
 
