@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from engine import __version__
+from engine.chat.source import trained_source
 from engine.config.jobs import Job, load_job
 from engine.config.schema import MergeConfig, names
 from engine.data.prepare import data_files, row_warnings
@@ -32,7 +33,7 @@ from engine.runs.events import Event
 from engine.runs.folder import RunFolder
 from engine.runs.follow import follow
 from engine.runs.launch import start_worker
-from engine.runs.lock import held, read_holder
+from engine.runs.lock import held, in_use
 from engine.storage import free_bytes
 
 DEFAULT_PROMPTS = ("What can you tell me about the history of writing?", "List three everyday objects and their use.")
@@ -96,7 +97,7 @@ def run(
         ending = follow(started, worker, listen, has_terminal=has_terminal)
     finally:
         worker.close()
-    outputs = {**plan.outputs, **started.state().get("outputs", {})} if ending.exit_code == EXIT_OK else {}
+    outputs = {**plan.outputs, **started.outputs()} if ending.exit_code == EXIT_OK else {}
     return Outcome(ending.exit_code, started, outputs, ending.event, left_running=ending.left_running)
 
 
@@ -122,14 +123,8 @@ def make_plan(
     if job.questions and job.train and (plan.steps or not _answered(job)):
         plan.steps.append("answers")
         train = plan.spec["train"]
-        source = {
-            "base": train["model_path"],
-            "name": train["model_name"],
-            "adapter": job.train.config.output_dir,
-            "template": job.train.config.template,
-            "trust_remote_code": job.train.config.trust_remote_code,
-        }
-        plan.spec["answers"] = {"questions": job.questions, "source": source}
+        source = trained_source(job.train.config, train["model_path"], train["model_name"])
+        plan.spec["answers"] = {"questions": job.questions, "source": source.as_dict()}
     plan.spec |= {"steps": plan.steps, "versions": versions()}
     return plan
 
@@ -157,22 +152,19 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
         "template_sha256": template_sha256(config.template),
     }
     plan.outputs["adapter"] = str(output)
-    match standing(output, print_):
-        case "finished" if not fresh:
-            plan.done.append("train")
-            return
-        case "absent" | "interrupted" if not fresh:
-            pass
-        case "absent":
-            pass
-        case state:
-            if not fresh and not config.overwrite_output_dir and not config.resume_from_checkpoint:
-                found = sorted(entry.name for entry in output.iterdir())[:5]
-                code = "output_foreign" if state == "foreign" else "output_other"
-                raise ConfigError(Problem(code, {"folder": str(output), "files": found}, "output_dir"))
-            if fresh or not config.resume_from_checkpoint:
-                plan.aside.append(output)
+    state = standing(output, print_)
+    if state == "finished" and not fresh:
+        plan.done.append("train")
+        return
     plan.steps.append("train")
+    if fresh:
+        plan.aside += [output] if state != "absent" else []
+    elif state in ("other", "foreign") and not config.resume_from_checkpoint:
+        if not config.overwrite_output_dir:
+            found = sorted(entry.name for entry in output.iterdir())[:5]
+            code = "output_foreign" if state == "foreign" else "output_other"
+            raise ConfigError(Problem(code, {"folder": str(output), "files": found}, "output_dir"))
+        plan.aside.append(output)
 
 
 def _answered(job: Job) -> bool:
@@ -218,7 +210,6 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     plan.spec["merge"] = {
         "config": msgspec.to_builtins(config),
         "model_path": str(model.path),
-        "model_name": model.name,
         "adapter": str(adapter),
         "prompts": list(job.questions or DEFAULT_PROMPTS),
         "fresh": fresh,
@@ -227,9 +218,9 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
 
 def _forecast(config: MergeConfig, model: ModelFolder, adapter: Path | None) -> Forecast:
     """Of the merge; before the adapter exists the base's size, in the dtype asked for, stands for it."""
-    export, dtype = Path(config.export_dir), None if config.infer_dtype == "auto" else config.infer_dtype
+    export, dtype = Path(config.export_dir), config.dtype
     if adapter is not None:
-        return forecast(model.path, adapter, export, max_shard_bytes=int(config.export_size * 1e9), dtype=dtype)
+        return forecast(model.path, adapter, export, max_shard_bytes=config.shard_bytes, dtype=dtype)
     size = model.bytes if dtype is None else model.parameters * (4 if dtype == "float32" else 2)
     return Forecast(size, 1, size + SMALL_FILES_BYTES, free_bytes(export.parent), 0)
 
@@ -277,6 +268,4 @@ def _require_writable(folder: Path) -> None:
 def _refuse_if_busy(folder: Path) -> None:
     lock = lock_path(folder)
     if held(lock):
-        holder = read_holder(lock)
-        params = {"pid": holder.pid, "host": holder.host, "run": holder.run} if holder else {}
-        raise EnvironmentProblem(Problem("in_use", {"folder": str(folder), **params}))
+        raise EnvironmentProblem(in_use(lock, folder))

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.jobs import load_job
-from engine.config.schema import names
+from engine.config.schema import TrainConfig, names
 from engine.errors import ConfigError, Problem
 from engine.models import Progress, get_model, inspect_model
+
+CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -44,30 +46,36 @@ def find_source(given: str, progress: Progress) -> ChatSource:
     job = load_job(path)
     if job.train:
         train = job.train.config
-        adapter = Path(train.output_dir)
-        if not (adapter / "adapter_config.json").exists():
-            raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
+        _require_adapter(Path(train.output_dir))
         base = get_model(train.model_name_or_path, progress, code=train.trust_remote_code)
-        options = (train.template, train.trust_remote_code, train.use_cpu)
-        return ChatSource(str(base.path), base.name, str(adapter), *options)
+        return trained_source(train, str(base.path), base.name)
     if job.merge:
         merge = job.merge.config
         adapter = Path(names(merge.adapter_name_or_path)[0])
-        if not (adapter / "adapter_config.json").exists():
-            if (Path(merge.export_dir) / "config.json").exists():
-                return _folder(Path(merge.export_dir), progress)
-            raise ConfigError(Problem("adapter_missing", {"path": str(adapter), "missing": "adapter_config.json"}))
+        if not (adapter / CONFIG).exists() and (Path(merge.export_dir) / "config.json").exists():
+            return _folder(Path(merge.export_dir), progress)
+        _require_adapter(adapter)
         base = get_model(merge.model_name_or_path, progress, code=merge.trust_remote_code)
         return ChatSource(str(base.path), base.name, str(adapter), merge.template, merge.trust_remote_code)
     raise ConfigError(Problem("kind_unknown", file=given))
+
+
+def trained_source(train: TrainConfig, base: str, name: str) -> ChatSource:
+    """What a train config makes: its base (folder and name) with and without its adapter."""
+    return ChatSource(base, name, train.output_dir, train.template, train.trust_remote_code, train.use_cpu)
+
+
+def _require_adapter(folder: Path) -> None:
+    if not (folder / CONFIG).exists():
+        raise ConfigError(Problem("adapter_missing", {"path": str(folder), "missing": CONFIG}))
 
 
 def _folder(path: Path, progress: Progress) -> ChatSource:
     configs = [path / name for name in ("config.yaml", "configs/train_config.yaml") if (path / name).exists()]
     if configs and not (path / "config.json").exists():
         return find_source(str(configs[0]), progress)
-    if (path / "adapter_config.json").exists():
-        base_name = str(json.loads((path / "adapter_config.json").read_text()).get("base_model_name_or_path"))
+    if (path / CONFIG).exists():
+        base_name = str(json.loads((path / CONFIG).read_text()).get("base_model_name_or_path"))
         base = get_model(base_name, progress)
         return ChatSource(str(base.path), base.name, str(path))
     return ChatSource(str(inspect_model(path).path), str(path))

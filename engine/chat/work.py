@@ -34,4 +34,4 @@ def run(work: Work) -> None:
         work.events.write("sample", question=question, **answers)
     file = work.run.path / "answers.jsonl"
     write_whole(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    work.run.update_state(outputs={**work.run.state().get("outputs", {}), "answers": str(file)})
+    work.made("answers", file)

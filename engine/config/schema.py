@@ -209,6 +209,16 @@ class MergeConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = "auto"
     export_legacy_format: Annotated[bool, key("Must stay false: models are written as safetensors.")] = False
 
+    @property
+    def dtype(self) -> str | None:
+        """The number format asked for; None keeps the base's."""
+        return None if self.infer_dtype == "auto" else self.infer_dtype
+
+    @property
+    def shard_bytes(self) -> int:
+        """export_size in bytes."""
+        return int(self.export_size * 1e9)
+
 
 class DataSource(Struct, kw_only=True, forbid_unknown_fields=True):
     """The `data:` part of config.yaml: a file to convert and register before training."""

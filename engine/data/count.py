@@ -26,16 +26,14 @@ def count(spec: dict[str, Any]) -> dict[str, Any]:
         should_stop=lambda: False,
     )
     report = prepared.train.report
-    per_epoch = steps_per_epoch(len(prepared.train), config)
-    steps = config.max_steps if config.max_steps > 0 else math.ceil(per_epoch * config.num_train_epochs)
     return {
         "samples": len(prepared.train),
         "held_back": len(prepared.evaluation) if prepared.evaluation is not None else 0,
         "tokens": report.tokens,
         "labelled": report.labelled_tokens,
         "longest": report.longest,
-        "steps_per_epoch": per_epoch,
-        "steps": steps,
+        "steps_per_epoch": steps_per_epoch(len(prepared.train), config),
+        "steps": total_steps(len(prepared.train), config),
         "notes": [problem.as_dict() for problem in prepared.notes],
     }
 
@@ -45,6 +43,13 @@ def steps_per_epoch(samples: int, config: TrainConfig) -> int:
     return max(
         1, math.ceil(math.ceil(samples / config.per_device_train_batch_size) / config.gradient_accumulation_steps)
     )
+
+
+def total_steps(samples: int, config: TrainConfig) -> int:
+    """Optimiser steps of the whole run."""
+    if config.max_steps > 0:
+        return config.max_steps
+    return math.ceil(steps_per_epoch(samples, config) * config.num_train_epochs)
 
 
 if __name__ == "__main__":

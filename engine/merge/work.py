@@ -40,7 +40,7 @@ def run(work: Work) -> None:
             work.warn(Problem("moved_aside", {"folder": str(out), "target": str(target)}, severity="note"))
         _merge(work, config, spec["prompts"], base, adapter, out, fingerprint)
         mark_finished(out, fingerprint, work.run.path)
-    work.run.update_state(outputs={**work.run.state().get("outputs", {}), "merged": str(out)})
+    work.made("merged", out)
 
 
 def _merge(
@@ -48,16 +48,15 @@ def _merge(
 ) -> None:
     work.phase("merging")
     own = adapter if (adapter / "tokenizer_config.json").exists() else None
-    dtype = None if config.infer_dtype == "auto" else config.infer_dtype
     report = merge_adapter(
         base,
         adapter,
         out,
         tokenizer_from=own,
-        max_shard_bytes=int(config.export_size * 1e9),
+        max_shard_bytes=config.shard_bytes,
         trust_remote_code=config.trust_remote_code,
         progress=lambda done, total: work.progress(done, total, "bytes"),
-        dtype=dtype,
+        dtype=config.dtype,
         should_stop=work.should_stop,
         on_note=work.warn,
     )
@@ -72,7 +71,7 @@ def _merge(
         out,
         prompts=_prompt_ids(config, prompts, own or base),
         memory_limit_bytes=int(psutil.virtual_memory().available * MEMORY_SHARE),
-        dtype=dtype,
+        dtype=config.dtype,
         trust_remote_code=config.trust_remote_code,
     )
     for note in proof.notes:

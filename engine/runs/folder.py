@@ -61,6 +61,11 @@ class RunFolder:
             return {}
         return found
 
+    def outputs(self) -> dict[str, str]:
+        """What the run has made so far: {adapter, merged, answers: path}."""
+        made: dict[str, str] = self.state().get("outputs", {})
+        return made
+
     def update_state(self, **changes: Any) -> None:
         """Replace members of state.json, atomically."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

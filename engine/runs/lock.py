@@ -46,13 +46,7 @@ class FolderLock:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if not _locked(fd):
             os.close(fd)
-            other = read_holder(path)
-            who = (
-                {"pid": other.pid, "host": other.host, "run": other.run}
-                if other
-                else {"pid": "?", "host": "?", "run": "?"}
-            )
-            raise EnvironmentProblem(Problem("in_use", {"folder": str(path), **who})) from None
+            raise EnvironmentProblem(in_use(path, path)) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(asdict(holder)).encode(), 0)
         os.set_inheritable(fd, True)
@@ -72,6 +66,13 @@ def _locked(fd: int) -> bool:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
     return False
+
+
+def in_use(lock: Path, folder: Path) -> Problem:
+    """The problem that `folder` is held by whoever wrote `lock`."""
+    other = read_holder(lock)
+    who = {"pid": other.pid, "host": other.host, "run": other.run} if other else {"pid": "?", "host": "?", "run": "?"}
+    return Problem("in_use", {"folder": str(folder), **who})
 
 
 def read_holder(path: Path) -> Holder | None:

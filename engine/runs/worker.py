@@ -74,6 +74,10 @@ class Work:
         if all(lock.path != path for lock in self.locks):
             self.locks.append(FolderLock.take(path, Holder.this_process(self.run.id)))
 
+    def made(self, what: str, path: Path) -> None:
+        """Note an output (adapter, merged, answers) for viewers and for the run's closing event."""
+        self.run.update_state(outputs={**self.run.outputs(), what: str(path)})
+
     def poll(self) -> None:
         """Raise StopRequested if a stop was asked for."""
         if self.stop.is_set():
@@ -114,11 +118,11 @@ def main(arguments: list[str] | None = None) -> int:
         importlib.import_module(STEPS[step]).run(work)
         if options.step + 1 < len(steps):
             _next(work, options)
-        events.write("finished", outcome="done", outputs=run.state().get("outputs", {}))
+        events.write("finished", outcome="done", outputs=run.outputs())
         run.update_state(state="finished", exit_code=0)
         return 0
     except StopRequested:
-        events.write("finished", outcome="stopped", outputs=run.state().get("outputs", {}))
+        events.write("finished", outcome="stopped", outputs=run.outputs())
         run.update_state(state="stopped")
         return 0
     except BaseException as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from engine.config.schema import TrainConfig
-from engine.data.count import steps_per_epoch
+from engine.data.count import total_steps
 from engine.errors import EnvironmentProblem, Problem, RunError
 from engine.runs.worker import Work
 from engine.storage import free_bytes
@@ -54,8 +54,7 @@ def check_disk(
     A checkpoint holds the trained parameters and AdamW's two moments, 4 bytes each.
     """
     trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
-    per_epoch = steps_per_epoch(samples, config)
-    steps = config.max_steps if config.max_steps > 0 else math.ceil(per_epoch * config.num_train_epochs)
+    steps = total_steps(samples, config)
     every = config.save_steps if config.save_steps >= 1 else config.save_steps * steps
     written = {"steps": math.ceil(steps / max(every, 1)), "epoch": math.ceil(config.num_train_epochs), "no": 1}
     kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written

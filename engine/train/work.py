@@ -87,8 +87,7 @@ def run(work: Work) -> None:
     _save(trainer, config, output, metrics)
     work.events.write("log", what="figures", train_seconds=round(time.monotonic() - started, 2), tokens=reporter.tokens)
     mark_finished(output)
-    outputs = work.run.state().get("outputs", {})
-    work.run.update_state(outputs={**outputs, "adapter": str(output)})
+    work.made("adapter", output)
 
 
 def tell_data(work: Work, prepared: Prepared) -> None:
