@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import Problem
-from engine.text import clean
+from engine.text import Translate, clean
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ def fill(template: str, problem: Problem) -> str:
     return clean(template.format_map(values))
 
 
-def render(problem: Problem) -> str:
+def render(problem: Problem, translate: Translate = str) -> str:
     """`place: what is wrong` and, indented on the next line, what to do about it."""
-    message = catalogue().get(problem.code, Message("{code} {params}"))
+    source = catalogue().get(problem.code, Message("{code} {params}"))
+    message = Message(translate(source.text), translate(source.hint) if source.hint else "")
     problem = replace(problem, params={"code": problem.code, "params": problem.params or "", **problem.params})
     head = fill(_capital(message.text), problem).strip()
     text = f"{clean(problem.place)}: {head}" if problem.place else head

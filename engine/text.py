@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Translate = Callable[[str], str]  # an English source string to the person's language
 
 # C0 (but tab and newline), DEL, C1; zero-width and bidi controls; line/paragraph separators; tags; lone surrogates.
 _UNSAFE = re.compile(
@@ -22,6 +27,30 @@ def clean(text: object, limit: int | None = None) -> str:
 def one_line(text: object, limit: int | None = None) -> str:
     """`clean` for places that hold a single line: newlines and tabs become spaces."""
     return clean(" ".join(str(text).split()), limit)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words for a person as a value: an English template, which a front end translates, and what fills it.
+
+    `values` may hold phrases themselves. Text of foreign origin goes into `values`, never into `text`.
+    """
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def say(self, translate: Translate = str) -> str:
+        """The words in a language; every value passes `clean`."""
+        filled = {
+            name: value.say(translate) if isinstance(value, Phrase) else clean(value)
+            for name, value in self.values.items()
+        }
+        return translate(self.text).format_map(filled) if self.text else ""
+
+
+def verbatim(text: object) -> Phrase:
+    """A name, path or other text that is not translated."""
+    return Phrase("{text}", {"text": text})
 
 
 def _escape(match: re.Match[str]) -> str:

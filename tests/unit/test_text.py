@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from engine.text import clean, one_line
+from engine.text import Phrase, clean, one_line, verbatim
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,13 @@ def test_one_line_is_one_line() -> None:
     assert one_line(" a\n\tb\r\n c \x1b") == "a b c \\x1b"
     assert one_line("a\u2028b") == "a b"
     assert one_line("a b c d", 4) == "a b…"
+
+
+def test_a_phrase_is_translated_before_it_is_filled() -> None:
+    """A model called {x} or a path with an escape sequence must neither break a sentence nor reach a terminal."""
+    inner = Phrase("{count} rows", {"count": 3})
+    phrase = Phrase("{name}: {rows}", {"name": "a{b}\x1b[31m", "rows": inner})
+    assert phrase.say() == "a{b}\\x1b[31m: 3 rows"
+    german = {"{count} rows": "{count} Zeilen", "{name}: {rows}": "{rows} in {name}"}
+    assert phrase.say(lambda text: german[text]) == "3 Zeilen in a{b}\\x1b[31m"
+    assert verbatim("[/b]").say(lambda text: text) == "[/b]"
