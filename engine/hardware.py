@@ -1,12 +1,16 @@
-"""GPUs through NVML, without torch: which there are, and how much of their memory is free."""
+"""What there is to compute with, without torch: GPUs and their free memory through NVML, processor and memory."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import os
+import platform
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 GIB = 1 << 30
 
@@ -23,11 +27,22 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class Host:
+    """The processor, the cores that we may use, and memory in bytes, within the limit of our container."""
+
+    cpu: str
+    cores: int
+    memory: int
+    free: int
+
+
+@dataclass(frozen=True)
 class Hardware:
     """Usable GPUs, and where there are none, why."""
 
     gpus: tuple[Gpu, ...]
     reason: str = ""
+    driver: str = ""
 
     def best(self) -> Gpu | None:
         """The GPU with most free memory."""
@@ -43,8 +58,10 @@ def probe(nvml: Any = None, visible: str | None = None) -> Hardware:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         return Hardware((), _reason(nvml, error))
-    found, failed = [], ""
+    found, failed, driver = [], "", ""
     try:
+        with contextlib.suppress(nvml.NVMLError):
+            driver = _text(nvml.nvmlSystemGetDriverVersion())
         for index in range(nvml.nvmlDeviceGetCount()):
             try:
                 found.append(_gpu(nvml, index))
@@ -56,10 +73,29 @@ def probe(nvml: Any = None, visible: str | None = None) -> Hardware:
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
     if visible is None or not found:
-        return Hardware(tuple(found), "" if found else failed or "NVML lists no device")
+        return Hardware(tuple(found), "" if found else failed or "NVML lists no device", driver)
     wanted = [part.strip() for part in visible.split(",") if part.strip()]
     kept = tuple(gpu for gpu in found if any(gpu.uuid.startswith(part) or str(gpu.index) == part for part in wanted))
-    return Hardware(kept, "" if kept else f"CUDA_VISIBLE_DEVICES={visible!r} leaves none")
+    return Hardware(kept, "" if kept else f"CUDA_VISIBLE_DEVICES={visible!r} leaves none", driver)
+
+
+def host(root: Path = Path("/")) -> Host:
+    """This machine as far as the current process may use it. `root` is where /proc and /sys are."""
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    with contextlib.suppress(OSError, ValueError):  # "max" where the container sets no limit
+        limit = int((root / "sys/fs/cgroup/memory.max").read_text())
+        used = int((root / "sys/fs/cgroup/memory.current").read_text())
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    return Host(_cpu(root), len(os.sched_getaffinity(0)), total, free)
+
+
+def _cpu(root: Path) -> str:
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def visible_device(*, use_cpu: bool = False, hardware: Hardware | None = None) -> dict[str, str]:
@@ -73,9 +109,12 @@ def visible_device(*, use_cpu: bool = False, hardware: Hardware | None = None) -
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    text = [nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle)]
-    uuid, name = (part.decode() if isinstance(part, bytes) else part for part in text)
+    uuid, name = _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle))
     return Gpu(index, uuid, name, memory.total, memory.free)
+
+
+def _text(raw: str | bytes) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw
 
 
 def _reason(nvml: Any, error: Any) -> str:

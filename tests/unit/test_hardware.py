@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from engine.hardware import GIB, probe
+from engine.hardware import GIB, host, probe
 from engine.project import recommend
 
 
@@ -46,6 +47,9 @@ class FakeNvml:
     def nvmlShutdown(self) -> None:
         self.open -= 1
 
+    def nvmlSystemGetDriverVersion(self) -> str | bytes:
+        return b"580.95.05" if self.as_bytes else "580.95.05"
+
     def nvmlDeviceGetCount(self) -> int:
         if self.on_count:
             raise self.on_count
@@ -83,6 +87,7 @@ def test_the_card_with_most_free_memory_is_best(as_bytes: bool) -> None:
     best = hardware.best()
     assert best and (best.uuid, best.name, best.free, best.total) == ("GPU-bbbb-2", "NVIDIA H100", 70 * GIB, 80 * GIB)
     assert nvml.open == 0
+    assert hardware.driver == "580.95.05"
 
 
 @pytest.mark.parametrize(
@@ -150,3 +155,17 @@ def test_the_preset_fits_the_free_memory(free: float | None, preset: str) -> Non
 def test_the_real_library_answers_here() -> None:
     hardware = probe()
     assert hardware.gpus or hardware.reason
+
+
+def test_memory_is_that_of_the_container(tmp_path: Path) -> None:
+    """A container with 2 GiB on a machine with more must not promise the machine's memory."""
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor : 0\nmodel name : Fast CPU @ 3 GHz\n")
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text(f"{2 * GIB}\n")
+    (tmp_path / "sys/fs/cgroup/memory.current").write_text(f"{GIB}\n")
+    found = host(tmp_path)
+    assert (found.cpu, found.memory) == ("Fast CPU @ 3 GHz", 2 * GIB)
+    assert found.free <= GIB
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
+    assert host(tmp_path).memory > 2 * GIB
