@@ -91,5 +91,6 @@ MESSAGES: dict[str, Message] = {
     "json_damaged": Message("{file} is not the JSON it should be: {reason}.", "Download or copy it again."),
     "output_is_file": Message("{folder} cannot be a folder: {file} is a file.", "Choose another output folder."),
     "weights_damaged": Message("{file} is not a whole safetensors file.", "Download or copy the model again."),
+    "language_unknown": Message("There is no language {given}.", "There are: {known}"),
     "sample_unknown": Message("There is no sample {name}.", "There are: {known}"),
 }
