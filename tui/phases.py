@@ -1,0 +1,47 @@
+"""Words for what a run is doing and how it stands, and for times."""
+
+from __future__ import annotations
+
+from engine.text import one_line
+from tui.words import _, noop, translate
+
+PHASES = {
+    "tokenising": noop("Tokenising"),
+    "loading": noop("Loading the model"),
+    "checking": noop("Checking the fast step"),
+    "training": noop("Training"),
+    "saving": noop("Saving"),
+    "merging": noop("Merging"),
+    "proving": noop("Checking the merged model"),
+    "answering": noop("Asking the questions"),
+}
+STATES = {
+    "starting": noop("starting"),
+    "running": noop("running"),
+    "stopping": noop("stopping"),
+    "finished": noop("finished"),
+    "stopped": noop("stopped"),
+    "failed": noop("failed"),
+    "crashed": noop("crashed"),
+    "elsewhere": noop("on another machine"),
+}
+
+
+def phase_title(name: str) -> str:
+    """Of a run's `phase` event; a phase of a newer version is shown by its name."""
+    return translate(PHASES[name]) if name in PHASES else one_line(name, 40)
+
+
+def state_title(state: str) -> str:
+    """Of state.json's `state`, or `elsewhere`."""
+    return translate(STATES[state]) if state in STATES else one_line(state, 40)
+
+
+def duration(seconds: float) -> str:
+    """4 s, 3 min 20 s, 2 h 5 min."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return _("{s} s").format(s=whole)
+    if whole < 3600:
+        return _("{min} min {s} s").format(min=whole // 60, s=whole % 60)
+    return _("{h} h {min} min").format(h=whole // 3600, min=whole % 3600 // 60)
