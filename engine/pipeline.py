@@ -1,6 +1,6 @@
 """From a file to a finished run: convert → train → merge → answers. The only place that orders the steps.
 
-`run` is what --replay, the wizard's Start button and run_pipeline.py call.
+`launch` starts a run and returns; `run`, which --replay and run_pipeline.py call, also waits for its end.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from engine.hardware import GIB, Hardware, probe, visible_device
 from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast
 from engine.models import ModelFolder, Progress, get_model
 from engine.outputs import lock_path, move_aside, standing
+from engine.runs import index
 from engine.runs.events import Event
 from engine.runs.folder import RunFolder
-from engine.runs.follow import follow
-from engine.runs.launch import start_worker
+from engine.runs.follow import Viewer
+from engine.runs.launch import Worker, start_worker
 from engine.runs.lock import held, in_use
+from engine.runs.surroundings import limits
 from engine.storage import free_bytes
+from engine.text import Phrase
 
 DEFAULT_PROMPTS = ("What can you tell me about the history of writing?", "List three everyday objects and their use.")
 
@@ -51,6 +54,16 @@ class Outcome:
     left_running: bool = False
 
 
+@dataclass(frozen=True)
+class Launched:
+    """A run that was started. outputs: what it is to make, or what there is where all was done before."""
+
+    run: RunFolder | None
+    worker: Worker | None
+    outputs: dict[str, str]
+    already_done: bool
+
+
 @dataclass
 class Plan:
     """What would be done. steps: those still to do; done: those finished before, by the same config."""
@@ -65,6 +78,29 @@ class Plan:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+def launch(
+    source: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    require_gpu: bool = False,
+    listen: Callable[[Event], None] = lambda event: None,
+    progress: Progress = lambda what, done, total: None,
+    outlives_viewer: bool,
+    cwd: Path | None = None,
+) -> Launched:
+    """Start what a config says in a worker of its own, and return at once. Arguments and errors as of `run`.
+
+    Without `outlives_viewer` the run ends, after a checkpoint, when this process does. `cwd`: where relative paths of
+    a bare file begin.
+    """
+    plan = _prepare(source, overrides, fresh, require_gpu, listen, progress, cwd)
+    if not plan.steps:
+        return Launched(None, None, plan.outputs, already_done=True)
+    started, worker = _start(plan, listen, outlives_viewer)
+    return Launched(started, worker, plan.outputs, already_done=False)
+
+
 def run(
     source: str | Path,
     *,
@@ -74,6 +110,7 @@ def run(
     listen: Callable[[Event], None] = lambda event: None,
     progress: Progress = lambda what, done, total: None,
     has_terminal: bool = False,
+    cwd: Path | None = None,
 ) -> Outcome:
     """Do what a config says, in a worker of its own, and wait for it.
 
@@ -81,24 +118,50 @@ def run(
     `listen` gets every event; `progress` what is done before the worker starts. Raises ConfigError, DataError and
     EnvironmentProblem for everything that is found before the start; afterwards the exit code tells.
     """
-    plan = make_plan(load_job(Path(source), overrides), fresh=fresh, require_gpu=require_gpu, progress=progress)
-    for note in plan.notes:
-        listen({"type": "warning", **note.as_dict()})
+    plan = _prepare(source, overrides, fresh, require_gpu, listen, progress, cwd)
     if not plan.steps:
         return Outcome(EXIT_OK, None, plan.outputs, already_done=True)
-    for folder in plan.aside:
-        target = move_aside(folder)
-        note = Problem("moved_aside", {"folder": str(folder), "target": str(target)}, severity="note")
-        listen({"type": "warning", **note.as_dict()})
-    started = RunFolder.create(plan.job.runs, plan.job.name, plan.spec)
-    worker = start_worker(started, outlives_viewer=has_terminal, secrets=plan.job.secrets, extra=plan.environment)
-    listen({"type": "launched", "run": started.id, "path": str(started.path), "steps": plan.steps, "done": plan.done})
-    try:
-        ending = follow(started, worker, listen, has_terminal=has_terminal)
-    finally:
-        worker.close()
+    with Viewer(listen, has_terminal) as viewer:
+        started, worker = _start(plan, listen, outlives_viewer=has_terminal)
+        try:
+            ending = viewer.follow(started, worker)
+        finally:
+            worker.close()
     outputs = {**plan.outputs, **started.outputs()} if ending.exit_code == EXIT_OK else {}
     return Outcome(ending.exit_code, started, outputs, ending.event, left_running=ending.left_running)
+
+
+def _prepare(
+    source: str | Path,
+    overrides: Sequence[str],
+    fresh: bool,
+    require_gpu: bool,
+    listen: Callable[[Event], None],
+    progress: Progress,
+    cwd: Path | None,
+) -> Plan:
+    """The plan, with what it takes to do the same again from anywhere; its notes are told."""
+    cwd = (cwd or Path.cwd()).absolute()
+    plan = make_plan(load_job(Path(source), overrides, cwd), fresh=fresh, require_gpu=require_gpu, progress=progress)
+    plan.spec |= {"overrides": list(overrides), "cwd": str(cwd), "require_gpu": require_gpu}
+    for note in plan.notes:
+        listen({"type": "warning", **note.as_dict()})
+    return plan
+
+
+def _start(plan: Plan, listen: Callable[[Event], None], outlives_viewer: bool) -> tuple[RunFolder, Worker]:
+    """Make room, then start the worker on a new run folder."""
+    notes = limits() if outlives_viewer else []
+    for folder in plan.aside:
+        target = move_aside(folder)
+        notes.append(Problem("moved_aside", {"folder": str(folder), "target": str(target)}, severity="note"))
+    for found in notes:
+        listen({"type": "warning", **found.as_dict()})
+    started = RunFolder.create(plan.job.runs, plan.job.name, plan.spec)
+    index.note(started)  # before its worker: a run that nobody can find cannot be stopped
+    worker = start_worker(started, outlives_viewer=outlives_viewer, secrets=plan.job.secrets, extra=plan.environment)
+    listen({"type": "launched", "run": started.id, "path": str(started.path), "steps": plan.steps, "done": plan.done})
+    return started, worker
 
 
 def make_plan(
@@ -253,7 +316,7 @@ def _device(job: Job, require_gpu: bool, hardware: Hardware | None, notes: list[
 def _convert(job: Job, progress: Progress) -> list[Problem]:
     """Convert and register the job's source, unless the same was done before. Returns what to know of its rows."""
     assert job.data is not None and job.root is not None
-    progress(f"reading {Path(job.data.source).name}", 0, 0)
+    progress(Phrase("Reading {file}", {"file": Path(job.data.source).name}), 0, 0)
     report = convert_source(job.data, job.root / "data")
     return row_warnings(report.tally) if report else []
 

@@ -10,6 +10,15 @@ import pytest
 from engine import builtin_model as builtin
 from engine.errors import ProblemError
 from engine.models import get_model
+from tui.words import set_language
+
+os.environ["SFT_WIZARD_LANG"] = "en"  # what the tool says to the tests is English wherever they run
+
+
+@pytest.fixture(autouse=True)
+def _english() -> None:
+    """No test inherits the language of the one before it."""
+    set_language("en")
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,11 @@ from engine.hardware import probe
 from engine.models import get_model
 from engine.project import ProjectAnswers, apply_project, plan_project, recommend, sample
 from engine.runs.folder import slugify
-from engine.text import clean
-from tui.report import Report, command, duration
+from engine.text import Phrase, clean
+from tui.phases import duration
+from tui.report import Report, command
 from tui.running import has_terminal, tell_outcome, tell_proof
+from tui.words import _, translate
 
 
 def convert_file(
@@ -40,7 +42,7 @@ def convert_file(
 ) -> int:
     """`sft-wizard convert`."""
     with Report() as report:
-        report.progress(f"reading {source.name}", 0, 0)
+        report.progress(Phrase("Reading {file}", {"file": source.name}), 0, 0)
         done = convert(
             source,
             out,
@@ -59,7 +61,8 @@ def convert_file(
     for problem in row_warnings(done.tally):
         report.problem(problem)
     used = ", ".join(f"{field}={column}" for field, column in done.mapping.items())
-    report.say(f"{done.tally.kept} of {done.tally.read} rows; columns: {used}")
+    line = _("{kept} of {read} rows; columns: {used}")
+    report.say(line.format(kept=done.tally.kept, read=done.tally.read, used=used))
     for dataset, rows in done.datasets.items():
         print(f"dataset: {dataset} ({rows} rows)")
     for file in done.files:
@@ -99,10 +102,12 @@ def new_project(
     written, converted = apply_project(answers, plan_project(answers, preset), force=force)
     for problem in row_warnings(converted.tally) if converted else []:
         report.problem(problem)
-    report.say(f"Settings for {preset.title}. {preset.reason}")
+    settings = _("Settings for {preset}. {reason}")
+    report.say(settings.format(preset=translate(preset.title), reason=translate(preset.reason)))
     for file in written:
         print(file)
-    report.say(f"Next: {command()} --replay {folder / 'config.yaml'}   (add --dry-run to see the plan first)")
+    replay = f"{command()} --replay {folder / 'config.yaml'}"
+    report.say(_("Next: {command}   (add --dry-run to see the plan first)").format(command=replay))
     return EXIT_OK
 
 
@@ -111,7 +116,7 @@ def run_demo(folder: Path, fresh: bool) -> int:
     shown = sample("identity")
     answers = ProjectAnswers(folder=folder, model="smollm2-135m", sample=shown.name)
     with Report() as report:
-        report.say(f"{shown.title}. Project: {folder}")
+        report.say(_("{title}. Project: {folder}").format(title=translate(shown.title), folder=folder))
         plan = plan_project(answers, recommend(probe()))
         # Settings that a person changed in the demo's files stay as they are.
         kept = [planned for planned in plan if planned.state != "in the way"]
@@ -135,8 +140,9 @@ def run_demo(folder: Path, fresh: bool) -> int:
     if report.losses:
         head, tail = report.losses[:3], report.losses[-3:]
         start, end = sum(head) / len(head), sum(tail) / len(tail)
-        print(f"loss: {start:.3f} at the start, {end:.3f} at the end (mean of three steps)")
-    print(f"time: {duration(report.seconds)}")
+        line = _("loss: {start:.3f} at the start, {end:.3f} at the end (mean of three steps)")
+        print(line.format(start=start, end=end))
+    print(_("time: {duration}").format(duration=duration(report.seconds)))
     _paths(outcome.outputs, folder)
     return EXIT_OK
 
@@ -162,7 +168,7 @@ def _table(samples: Sequence[dict[str, Any]]) -> None:
     if not samples:
         return
     table = Table(show_lines=True, expand=True)
-    for title, share in (("Question", 2), ("Before (base model)", 4), ("After (tuned model)", 4)):
+    for title, share in ((_("Question"), 2), (_("Before (base model)"), 4), (_("After (tuned model)"), 4)):
         table.add_column(title, ratio=share)
     for row in samples:
         table.add_row(*(Text(clean(row[name], 300)) for name in ("question", "base", "tuned")))
@@ -179,4 +185,4 @@ def _earlier_answers(folder: Path) -> list[dict[str, Any]]:
 def _paths(outputs: dict[str, str], folder: Path) -> None:
     for what, path in outputs.items():
         print(f"{what}: {path}")
-    print(f"Talk to it: {command()} chat {folder}")
+    print(_("Talk to it: {command}").format(command=f"{command()} chat {folder}"))

@@ -15,6 +15,11 @@ PHASES = {
     "proving": noop("Checking the merged model"),
     "answering": noop("Asking the questions"),
 }
+STEPS = {
+    "train": noop("train"),
+    "merge": noop("merge"),
+    "answers": noop("answers"),
+}
 STATES = {
     "starting": noop("starting"),
     "running": noop("running"),
@@ -30,6 +35,11 @@ STATES = {
 def phase_title(name: str) -> str:
     """Of a run's `phase` event; a phase of a newer version is shown by its name."""
     return translate(PHASES[name]) if name in PHASES else one_line(name, 40)
+
+
+def step_title(name: str) -> str:
+    """Of a step of a run: train, merge, answers."""
+    return translate(STEPS[name]) if name in STEPS else one_line(name, 40)
 
 
 def state_title(state: str) -> str:

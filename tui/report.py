@@ -13,19 +13,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from engine.errors import Problem
-from engine.messages import render
-from engine.text import clean, one_line
+from engine.text import Phrase, clean, one_line
+from tui.phases import duration as duration  # running.py and making.py take it from here
+from tui.phases import phase_title, step_title
+from tui.words import _, noop, problem_line, say, translate
 
-PHASES = {
-    "tokenising": "Tokenising",
-    "loading": "Loading the model",
-    "checking": "Checking the fast step",
-    "training": "Training",
-    "saving": "Saving",
-    "merging": "Merging",
-    "proving": "Checking the merged model",
-    "answering": "Asking the questions",
-}
 PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -73,18 +65,18 @@ class Report:
 
     def problem(self, problem: Problem) -> None:
         """A problem in words, once."""
-        text = render(problem)
+        text = problem_line(problem)
         if text not in self.said:
             self.said.add(text)
-            self.say(f"{problem.severity}: {text}")
+            self.say(text)
 
-    def progress(self, what: str, done: int, total: int) -> None:
+    def progress(self, what: Phrase, done: int, total: int) -> None:
         """Work before the run starts: downloads (bytes), conversions."""
-        if what != self.phase:
-            self.phase = what
-            self._start(what[:1].upper() + what[1:])
-        detail = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
-        self._move(done, total, detail)
+        title = say(what)
+        if title != self.phase:
+            self.phase = title
+            self._start(title)
+        self._move(done, total, amount(done, total, "bytes") if total else "")
 
     def event(self, event: dict[str, Any]) -> None:
         """One event of a run."""
@@ -94,56 +86,52 @@ class Report:
 
     def _on_launched(self, event: dict[str, Any]) -> None:
         for step in event["done"]:
-            self.say(f"{step}: finished before by the same config, left alone (--fresh does it anew)")
-        self.say(f"Run {event['run']}  ({', '.join(event['steps'])})  log: {event['path']}/train.log")
+            done = _("{step}: finished before by the same config, left alone (--fresh does it anew)")
+            self.say(done.format(step=step_title(step)))
+        steps = _(", ").join(step_title(step) for step in event["steps"])
+        log = f"{event['path']}/train.log"
+        self.say(_("Run {run}  ({steps})  log: {log}").format(run=event["run"], steps=steps, log=log))
 
     def _on_phase(self, event: dict[str, Any]) -> None:
         self.phase = event["name"]
-        self._start(PHASES.get(self.phase, self.phase))
+        self._start(phase_title(self.phase))
 
     def _on_progress(self, event: dict[str, Any]) -> None:
-        self._move(
-            event["done"],
-            event["total"],
-            f"{event['done']:.0f} of {event['total']:.0f} {event['unit']}"
-            if event["unit"] != "bytes"
-            else f"{event['done'] / 1e6:.0f} of {event['total'] / 1e6:.0f} MB",
-        )
+        self._move(event["done"], event["total"], amount(event["done"], event["total"], event["unit"]))
 
     def _on_step(self, event: dict[str, Any]) -> None:
         self.losses.append(event["loss"])
-        detail = (
-            f"step {event['step']}/{event['total']}  loss {event['loss']:.4f}  "
-            f"{event['tokens_per_second']:.0f} tok/s  {duration(event['eta'])} left"
-        )
-        self._move(event["step"], event["total"], detail)
+        detail = _("step {step}/{total}  loss {loss:.4f}  {speed:.0f} tok/s  {left} left")
+        left, speed = duration(event["eta"]), event["tokens_per_second"]
+        filled = detail.format(step=event["step"], total=event["total"], loss=event["loss"], speed=speed, left=left)
+        self._move(event["step"], event["total"], filled)
 
     def _on_log(self, event: dict[str, Any]) -> None:
         what = event.get("what")
         if what == "data":
-            cached = ", from the cache" if event["cached"] else ""
-            held = f", {event['held_back']} held back" if event["held_back"] else ""
-            self.say(
-                f"{event['samples']} samples{held}, {event['tokens']} tokens, {event['labelled']} of them trained on, "
-                f"longest {event['longest']}{cached}"
-            )
+            parts = [_("{samples} samples, {tokens} tokens, {labelled} of them trained on, longest {longest}")]
+            parts += [_("{held_back} held back")] if event["held_back"] else []
+            parts += [_("from the cache")] if event["cached"] else []
+            self.say(_(", ").join(parts).format_map(event))
         elif what == "model":
             trained, total = event["trainable"] / 1e6, event["parameters"] / 1e6
-            share = f"{100 * trained / total:.2f} %"
-            self.say(f"{trained:.2f}M of {total:.0f}M parameters are trained ({share}) on {event['device']}")
+            share, device = 100 * trained / total, event["device"]
+            line = _("{trained:.2f}M of {total:.0f}M parameters are trained ({share:.2f} %) on {device}")
+            self.say(line.format(trained=trained, total=total, share=share, device=device))
         elif what == "step" and event["micro_batches"] == "packed" and event["difference"] is not None:
-            self.say(
-                f"Fast step checked on your model and data: largest relative loss difference {event['difference']:.0e}"
-            )
+            line = _("Fast step checked on your model and data: largest relative loss difference {difference:.0e}")
+            self.say(line.format(difference=event["difference"]))
         elif what == "resumed":
-            self.say(f"Resuming from step {event['step']}: {event['resumed_from']}")
+            line = _("Resuming from step {step}: {checkpoint}")
+            self.say(line.format(step=event["step"], checkpoint=event["resumed_from"]))
 
     def _on_eval(self, event: dict[str, Any]) -> None:
-        self.say(f"step {event['step']}: loss on the rows held back {event['loss']:.4f}")
+        line = _("step {step}: loss on the rows held back {loss:.4f}")
+        self.say(line.format(step=event["step"], loss=event["loss"]))
 
     def _on_checkpoint(self, event: dict[str, Any]) -> None:
         if not self.live:
-            self.say(f"step {event['step']}: checkpoint written")
+            self.say(_("step {step}: checkpoint written").format(step=event["step"]))
 
     def _on_warning(self, event: dict[str, Any]) -> None:
         self.problem(Problem.from_dict(event))
@@ -155,11 +143,12 @@ class Report:
         self.samples.append(event)
 
     def _on_stopping(self, event: dict[str, Any]) -> None:
-        again = " Press Ctrl+C again to kill it without saving." if event["by"] == "SIGINT" else ""
-        self.say(f"Stopping: the current step is finished and saved first.{again}")
+        self.say(_("Stopping: the current step is finished and saved first."))
+        if event["by"] == "SIGINT":
+            self.say(_("Press Ctrl+C again to kill it without saving."))
 
     def _on_killing(self, event: dict[str, Any]) -> None:
-        self.say("Killed. What was saved before stays.")
+        self.say(_("Killed. What was saved before stays."))
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         for raw in (event, *event.get("also", [])):
@@ -187,11 +176,15 @@ def command() -> str:
     return "sft-wizard" if shutil.which("sft-wizard") else shlex.quote(sys.argv[0])
 
 
-def duration(seconds: float) -> str:
-    """4 s, 3 min 20 s, 2 h 5 min."""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+_AMOUNTS = {
+    "rows": noop("{done:.0f} of {total:.0f} rows"),
+    "questions": noop("{done:.0f} of {total:.0f} questions"),
+    "bytes": noop("{done:.0f} of {total:.0f} MB"),
+}
+
+
+def amount(done: float, total: float, unit: str) -> str:
+    """How far a piece of work is; bytes are shown in MB."""
+    if unit == "bytes":
+        done, total = done / 1e6, total / 1e6
+    return translate(_AMOUNTS.get(unit, "{done:.0f} / {total:.0f}")).format(done=done, total=total)

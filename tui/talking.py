@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from engine.chat.client import ChatClient
 from engine.chat.source import find_source
 from engine.errors import EXIT_OK
 from engine.storage import state_folder
-from engine.text import clean
+from engine.text import Phrase, clean
 from tui.report import Report
-
-HELP = "/base and /tuned switch the weights · /clear forgets what was said · /exit leaves · Ctrl+C ends an answer"
+from tui.words import _
 
 
 def talk(source: str, question: str | None, base: bool, system: str | None, longest: int, temperature: float) -> int:
@@ -20,7 +20,7 @@ def talk(source: str, question: str | None, base: bool, system: str | None, long
         found = find_source(source, report.progress)
         log = state_folder("chat") / "chat.log"
         client = ChatClient(found, log, max_new_tokens=longest, temperature=temperature)
-        report.progress(f"loading {found.name}", 0, 0)
+        report.progress(Phrase("Loading {name}", {"name": found.name}), 0, 0)
         client.__enter__()
         try:
             client.wait_ready()
@@ -35,10 +35,17 @@ def talk(source: str, question: str | None, base: bool, system: str | None, long
             if question:
                 conversation.say(question)
             return EXIT_OK
-        print(HELP if "base" in found.voices else HELP.partition(" · ")[2], file=sys.stderr)
+        print(commands(found.voices), file=sys.stderr)
         return conversation.loop()
     finally:
         client.__exit__()
+
+
+def commands(voices: Sequence[str]) -> str:
+    """What can be typed besides a question, in a line."""
+    switch = [_("/base and /tuned switch the weights")] if "base" in voices else []
+    rest = [_("/clear forgets what was said"), _("/exit leaves"), _("Ctrl+C ends an answer")]
+    return " · ".join(switch + rest)
 
 
 class Conversation:
@@ -61,7 +68,7 @@ class Conversation:
                 print(file=sys.stderr)
                 return EXIT_OK
             except KeyboardInterrupt:
-                print("  (/exit leaves)", file=sys.stderr)
+                print("  " + _("(/exit leaves)"), file=sys.stderr)
                 continue
             if line in ("/exit", "/quit"):
                 return EXIT_OK
@@ -77,7 +84,7 @@ class Conversation:
         elif line == "/clear":
             self.messages = list(self.opening)
         else:
-            print(HELP, file=sys.stderr)
+            print(commands(self.client.source.voices), file=sys.stderr)
 
     def say(self, text: str) -> None:
         """Ask and print the answer as it comes; Ctrl+C ends the answer, not the conversation."""

@@ -42,6 +42,13 @@ def noop(text: str) -> str:
     return text
 
 
+_SEVERITIES = {
+    "error": noop("error: {text}"),
+    "warning": noop("warning: {text}"),
+    "note": noop("note: {text}"),
+}
+
+
 def say(phrase: Phrase) -> str:
     """A phrase of the engine in the current language; what fills it passed `clean`."""
     return phrase.say(translate)
@@ -50,6 +57,11 @@ def say(phrase: Phrase) -> str:
 def problem_text(problem: Problem) -> str:
     """What is wrong, where, and on the next line what to do, in the current language."""
     return render(problem, translate)
+
+
+def problem_line(problem: Problem) -> str:
+    """`problem_text` after the word for how much it matters."""
+    return translate(_SEVERITIES[problem.severity]).format(text=problem_text(problem))
 
 
 def language() -> str:

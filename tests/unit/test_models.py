@@ -17,11 +17,12 @@ from engine import builtin_model as builtin
 from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError
 from engine.messages import render
 from engine.models import find_model, get_model, hub_reason, inspect_model, safetensors_header, weight_files
+from engine.text import Phrase
 
 CONFIG = {"model_type": "llama", "max_position_embeddings": 2048}
 
 
-def silent(what: str, done: int, total: int) -> None:
+def silent(what: Phrase, done: int, total: int) -> None:
     """No progress shown."""
 
 
