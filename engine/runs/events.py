@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 VERSION = 1
 MAX_LINE = 4096
 CLOSING = ("finished", "failed")
@@ -47,16 +49,19 @@ class EventReader:
         self.offset = 0
 
     def poll(self) -> list[Event]:
-        """Events since the last call. A line without its end yet, or one that is not JSON, is left for later."""
+        """Events since the last call; none where the file cannot be read (any more).
+
+        A line without its end yet is left for later; one that is not JSON is passed over.
+        """
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self.offset)
                 raw = stream.read()
-        except FileNotFoundError:
+        except OSError:
             return []
         whole = raw[: raw.rfind(b"\n") + 1]
         self.offset += len(whole)
-        return [event for line in whole.splitlines() if (event := _decode(line)) is not None]
+        return [event for line in whole.splitlines() if (event := decode(line)) is not None]
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -73,11 +78,15 @@ def _encode(event: Event) -> bytes:
     )
 
 
-def _decode(line: bytes) -> Event | None:
+def decode(line: bytes) -> Event | None:
+    """One line as an event, or None where it is not one."""
     try:
-        event = json.loads(line)
-    except ValueError:
-        return None
+        event = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        try:
+            event = json.loads(line)  # several times slower, but takes lone surrogates, which foreign text may hold
+        except ValueError:
+            return None
     return event if isinstance(event, dict) and "type" in event and "seq" in event else None
 
 

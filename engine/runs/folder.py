@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.config.reading import dump, read_document
 from engine.runs.lock import held
+from engine.runs.logs import plain_lines
 from engine.storage import private_folder, write_json, write_whole
 
 
@@ -76,10 +77,10 @@ class RunFolder:
         return held(self.lock_file)
 
     def log_tail(self, lines: int = 15) -> list[str]:
-        """The last lines of its log."""
+        """The last lines of its log, as plain text."""
         with contextlib.suppress(OSError), self.log_file.open("rb") as stream:
             stream.seek(max(0, self.log_file.stat().st_size - 16384))
-            return [line.rstrip() for line in stream.read().decode("utf-8", "replace").splitlines()[-lines:]]
+            return plain_lines(stream.read())[-lines:]
         return []
 
 

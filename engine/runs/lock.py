@@ -1,13 +1,18 @@
-"""Who holds a folder: an flock that dies with its process, and a note of who that is."""
+"""Who holds a folder: an flock that dies with its process, and a note of who that is.
+
+Some filesystems of clusters have no flock (Lustre mounted without it, NFS without its lock daemon). There the note
+and its heartbeat stand in: the process lives on this machine, or the file was touched a moment ago.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +21,29 @@ import psutil
 from engine.errors import EnvironmentProblem, Problem
 
 TRIES = 10
+STALE_SECONDS = 90.0  # heartbeats come every 5 s, and NFS shows a file's time up to 60 s late
+START_TOLERANCE = 2.0  # seconds: the kernel's boot time, from which start times are counted, wanders with the clock
+WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+Flock = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where pids mean the same processes: a machine between two boots, and a pid namespace of it.
+
+    booted: Unix time. Host names alone do not tell: cloned machines and containers share them.
+    """
+
+    host: str
+    boot_id: str
+    pid_namespace: str
+    booted: float
+
+    @classmethod
+    def here(cls) -> Place:
+        """The place of this process."""
+        return cls(socket.gethostname(), boot_id(), pid_namespace(), psutil.boot_time())
 
 
 @dataclass(frozen=True)
@@ -27,11 +55,25 @@ class Holder:
     boot_id: str
     host: str
     run: str
+    pid_namespace: str = ""  # unknown in locks of early versions
 
     @classmethod
     def this_process(cls, run: str) -> Holder:
         """The holder that we are."""
-        return cls(os.getpid(), _started(os.getpid()), boot_id(), socket.gethostname(), run)
+        here = Place.here()
+        return cls(os.getpid(), _started(os.getpid()), here.boot_id, here.host, run, here.pid_namespace)
+
+    def is_in(self, place: Place) -> bool:
+        """Whether its pid is a pid of `place`."""
+        same = (self.host, self.boot_id) == (place.host, place.boot_id)
+        return same and self.pid_namespace in ("", place.pid_namespace)
+
+    def lives(self) -> bool:
+        """Whether the process with its pid here is this very one. Ask only of a holder in our place."""
+        try:
+            return abs(_started(self.pid) - self.started) < START_TOLERANCE
+        except psutil.Error:
+            return False
 
 
 class FolderLock:
@@ -41,10 +83,10 @@ class FolderLock:
         self.path, self.fd = path, fd
 
     @classmethod
-    def take(cls, path: Path, holder: Holder) -> FolderLock:
+    def take(cls, path: Path, holder: Holder, flock: Flock = fcntl.flock) -> FolderLock:
         """Lock `path` for `holder`. Raises EnvironmentProblem `in_use`, naming who holds it."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _locked(fd):
+        if not _locked(fd, path, flock):
             os.close(fd)
             raise EnvironmentProblem(in_use(path, path)) from None
         os.ftruncate(fd, 0)
@@ -57,14 +99,17 @@ class FolderLock:
         os.close(self.fd)
 
 
-def _locked(fd: int) -> bool:
+def _locked(fd: int, path: Path, flock: Flock) -> bool:
     """Lock it, with patience for those who only look whether it is held."""
     for attempt in range(TRIES):
         if attempt:
             time.sleep(0.02)
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
+        except OSError as error:
+            if error.errno in WITHOUT_FLOCK:
+                return not _noted(path)
     return False
 
 
@@ -83,19 +128,43 @@ def read_holder(path: Path) -> Holder | None:
         return None
 
 
-def held(path: Path) -> bool:
+def held(path: Path, flock: Flock = fcntl.flock) -> bool:
     """Whether a live process holds the lock at `path`."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who look do not get in each other's way
-    except OSError:
-        return True
+        flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who look do not get in each other's way
+    except OSError as error:
+        return _noted(path) if error.errno in WITHOUT_FLOCK else True
     finally:
         os.close(fd)
     return False
+
+
+def heartbeat_age(lock: Path, clock: Callable[[], float] = time.time) -> float | None:
+    """Seconds since the holder of a lock file last touched it; 0 where its clock runs ahead of ours. None: no file."""
+    try:
+        return max(0.0, clock() - lock.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def _noted(path: Path) -> bool:
+    """Where nothing can be locked: whether the process that the note names seems to live."""
+    holder, age = read_holder(path), heartbeat_age(path)
+    if holder is None or age is None:
+        return False
+    return holder.lives() if holder.is_in(Place.here()) else age < STALE_SECONDS
+
+
+def pid_namespace() -> str:
+    """The kernel's name of our pid namespace, which tells containers apart; empty where it has none."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def boot_id() -> str:

@@ -7,7 +7,7 @@ from engine.messages import Message
 MESSAGES: dict[str, Message] = {
     "in_use": Message(
         "{folder} is in use by run {run} (process {pid} on {host}).",
-        "Wait for it, stop it with: kill {pid} (it saves a checkpoint), or choose another output folder.",
+        "Wait for it, stop it with: sft-wizard stop {run} (it saves a checkpoint), or choose another output folder.",
     ),
     "not_writable": Message(
         "Nothing can be written to {folder}: no permission at {at}.", "Choose another folder, or correct its rights."
@@ -31,5 +31,46 @@ MESSAGES: dict[str, Message] = {
     "crashed": Message(
         "The worker ended without a word ({how}). Often this is the system's out-of-memory killer.",
         "See the end of {log}. Running the same command again resumes from the last checkpoint.",
+    ),
+    "crashed_unseen": Message(
+        "The worker is gone and left no word. Often this is the system's out-of-memory killer.",
+        "See the end of {log}. sft-wizard resume goes on from the last checkpoint.",
+    ),
+    "crashed_reboot": Message(
+        "The machine was restarted while the run was going.",
+        "sft-wizard resume goes on from the last checkpoint. The log: {log}",
+    ),
+    "killed": Message("Killed on request, without saving.", "sft-wizard resume goes on from the last checkpoint."),
+    "no_runs": Message(
+        "There are no runs yet, or none that this user's index knows.",
+        "Start one with: sft-wizard --replay FILE. The path of a run folder always works.",
+    ),
+    "run_unknown": Message(
+        "There is no run {given}.",
+        "Give an id, the beginning of one, or the path of a run folder. The newest: {runs}. All: sft-wizard runs",
+    ),
+    "run_ambiguous": Message("{given} fits several runs.", "Give more of it, or the path of one: {runs}"),
+    "runs_alive": Message("Several runs are going.", "Say which one: {runs}"),
+    "run_over": Message("Run {run} does not go on any more: it is {state}.", "sft-wizard runs lists all runs."),
+    "run_alive": Message("Run {run} is still going.", "Stop it first: sft-wizard stop {run}"),
+    "kill_elsewhere": Message(
+        "Run {run} belongs to {host}, another machine or container: it cannot be killed from here.",
+        "Log in there, or ask it to save and end: sft-wizard stop {run}",
+    ),
+    "kill_unverified": Message(
+        "No process could be made out for certain as the worker of run {run}, so none is killed.",
+        "Ask it to save and end: sft-wizard stop {run}",
+    ),
+    "ends_with_job": Message(
+        "The run ends with Slurm job {job}, whatever happens to this command.",
+        "Without --detach, batch scripts wait for it: sft-wizard --replay FILE",
+    ),
+    "ends_with_session": Message(
+        "This machine ends a user's processes at logout (logind, KillUserProcesses=yes): the run would end with them.",
+        "Start it outside of the session: loginctl enable-linger && systemd-run --user --scope sft-wizard …",
+    ),
+    "ends_with_container": Message(
+        "The run ends with this container, which ends with the command that started it.",
+        "Keep that command going: start without --detach, or from a shell opened with docker exec or kubectl exec.",
     ),
 }

@@ -186,8 +186,9 @@ def _watch(work: Work, lifeline: int | None) -> None:
         now = time.monotonic()
         if now - beat >= HEARTBEAT_SECONDS:
             beat = now
-            with contextlib.suppress(OSError):
-                os.utime(work.run.lock_file)
+            for lock in list(work.locks):
+                with contextlib.suppress(OSError):
+                    os.utime(lock.path)
         if lifeline is not None and select.select([lifeline], [], [], 0)[0]:
             work.stop.set()  # nothing is ever written to it: readable means closed
         if work.run.stop_file.exists():

@@ -47,14 +47,15 @@ def run(work: Work) -> None:
 
 def view(folder: Path, has_terminal: bool) -> int:
     """What a headless --replay does with a run that is prepared."""
-    from engine.runs.follow import follow
+    from engine.runs.follow import Viewer
 
     # The worker is started as always, but with the fake step in its table.
     launch.python_module = lambda module: [sys.executable, "-m", "tests.unit.run_steps"]  # type: ignore[assignment]
     started = RunFolder(folder)
-    child = launch.start_worker(started, outlives_viewer=has_terminal)
-    ending = follow(started, child, lambda event: print(json.dumps(event), flush=True), has_terminal=has_terminal)
-    child.close()
+    with Viewer(lambda event: print(json.dumps(event), flush=True), has_terminal) as viewer:
+        child = launch.start_worker(started, outlives_viewer=has_terminal)
+        ending = viewer.follow(started, child)
+        child.close()
     print(json.dumps({"type": "ending", "left_running": ending.left_running, "pid": child.process.pid}), flush=True)
     return ending.exit_code
 

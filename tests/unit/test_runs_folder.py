@@ -93,7 +93,7 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
         FolderLock.take(path, Holder.this_process("second"))
     (problem,) = caught.value.problems
     assert (problem.code, problem.params["run"], problem.params["pid"]) == ("in_use", "mine", os.getpid())
-    assert f"kill {os.getpid()}" in render(problem)
+    assert "sft-wizard stop mine" in render(problem)
     assert read_holder(path).run == "mine"  # type: ignore[union-attr]
     lock.release()
     assert not held(path)

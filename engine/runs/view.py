@@ -1,0 +1,252 @@
+"""A run as a screen shows it: one frozen snapshot, kept up to date from its folder by reading only what is new."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Problem, ProblemError
+from engine.runs.events import Event, EventReader
+from engine.runs.folder import RunFolder
+from engine.runs.lock import Place
+from engine.runs.status import Status, Tail, died_by_reboot, judge
+
+SMOOTHING = 0.9  # of the running mean over losses; TensorBoard's slider shows the same curve at this value
+LOG_LINES = 100
+AGE_STEP = 10.0  # seconds: where only the heartbeat tells, its age is news this often
+STEP_OF = {"merging": "merge", "proving": "merge", "answering": "answers"}  # all other phases belong to train
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a run. Do not change the dictionaries: they are shared with the view.
+
+    losses, smoothed, evals: (optimiser step, loss); smoothed is a debiased exponential mean. done, total: of the phase,
+    in `unit`; eta: seconds. peak_bytes: of memory, on a GPU what was allocated there. facts: the `log` events by `what`.
+    problems: why it failed or crashed, the cause first. outcome: done, stopped, failed, or empty while it goes on.
+    """
+
+    run: str
+    path: Path
+    name: str
+    status: Status
+    steps: tuple[str, ...]
+    step_now: str
+    phase: str
+    done: float
+    total: float
+    unit: str
+    step: int
+    steps_total: int
+    epoch: float
+    loss: float | None
+    losses: tuple[tuple[int, float], ...]
+    smoothed: tuple[tuple[int, float], ...]
+    evals: tuple[tuple[int, float], ...]
+    learning_rate: float | None
+    tokens_per_second: float | None
+    eta: float | None
+    checkpoint: int | None
+    peak_bytes: int | None
+    facts: dict[str, dict[str, Any]]
+    warnings: tuple[Problem, ...]
+    samples: tuple[dict[str, Any], ...]
+    proof: dict[str, Any] | None
+    outputs: dict[str, str]
+    problems: tuple[Problem, ...]
+    log_tail: tuple[str, ...]
+    outcome: str
+
+
+class RunView:
+    """Follows one run folder. Cheap to ask when nothing changed; a folder that disappears is a crashed run."""
+
+    def __init__(self, run: RunFolder, *, clock: Callable[[], float] = time.time, here: Place | None = None):
+        self.run, self.clock, self.here = run, clock, here or Place.here()
+        self._reader = EventReader(run.events_file)
+        self._history = History()
+        self._log: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
+        self._shown: tuple[Any, ...] = ()
+        self._snapshot: Snapshot | None = None
+        self._name, self._steps = _config(run)
+
+    def poll(self) -> Snapshot:
+        """The run now. The same object as before when nothing that can be seen has changed, heartbeat age aside."""
+        events = self._reader.poll()
+        for event in events:
+            self._history.take(event)
+        status = judge(self.run, self._history.tail(), here=self.here, clock=self.clock)
+        age = int((status.heartbeat_age or 0) / AGE_STEP) if status.state == "elsewhere" else 0
+        log = self._log_tail()
+        outputs = self._history.outputs or self.run.outputs()
+        shown = (replace(status, heartbeat_age=None), age, log, outputs)
+        if events or shown != self._shown or self._snapshot is None:
+            self._shown = shown
+            self._snapshot = self._build(status, log, outputs)
+        return self._snapshot
+
+    def _build(self, status: Status, log: tuple[str, ...], outputs: dict[str, str]) -> Snapshot:
+        past = self._history
+        steps = past.steps or self._steps
+        over = past.closing is not None or not status.alive
+        training = past.phase == "training" and not over
+        return Snapshot(
+            run=self.run.id,
+            path=self.run.path,
+            name=self._name,
+            status=status,
+            steps=steps,
+            step_now=STEP_OF.get(past.phase, "train") if past.phase else (steps or ("train",))[0],
+            phase=past.phase,
+            done=past.done,
+            total=past.total,
+            unit=past.unit,
+            step=past.step,
+            steps_total=past.steps_total,
+            epoch=past.epoch,
+            loss=past.loss,
+            losses=tuple(past.losses),
+            smoothed=tuple(past.smoothed),
+            evals=tuple(past.evals),
+            learning_rate=past.learning_rate,
+            tokens_per_second=past.tokens_per_second if training else None,
+            eta=past.eta if training else None,
+            checkpoint=past.checkpoint,
+            peak_bytes=_peak(past.facts),
+            facts=dict(past.facts),
+            warnings=tuple(past.warnings),
+            samples=tuple(past.samples),
+            proof=past.proof,
+            outputs=outputs,
+            problems=problems(self.run, status, past.closing, self.here),
+            log_tail=log,
+            outcome=_outcome(past.closing),
+        )
+
+    def _log_tail(self) -> tuple[str, ...]:
+        try:
+            found = os.stat(self.run.log_file)  # noqa: PTH116 -- asked often
+        except OSError:
+            return ()
+        now = (found.st_size, found.st_mtime_ns)
+        if now != self._log[0]:
+            self._log = (now, tuple(self.run.log_tail(LOG_LINES)))
+        return self._log[1]
+
+
+class History:
+    """Everything that the events of a run tell, one event at a time."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[str, ...] = ()
+        self.phase, self.unit = "", ""
+        self.done = self.total = self.epoch = 0.0
+        self.step = self.steps_total = 0
+        self.loss: float | None = None
+        self.losses: list[tuple[int, float]] = []
+        self.smoothed: list[tuple[int, float]] = []
+        self.evals: list[tuple[int, float]] = []
+        self.learning_rate: float | None = None
+        self.tokens_per_second: float | None = None
+        self.eta: float | None = None
+        self.checkpoint: int | None = None
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.warnings: list[Problem] = []
+        self.samples: list[dict[str, Any]] = []
+        self.proof: dict[str, Any] | None = None
+        self.outputs: dict[str, str] = {}
+        self.closing: Event | None = None
+        self._mean = 0.0
+
+    def tail(self) -> Tail:
+        """The part that a run's status needs."""
+        return Tail(self.step, self.steps_total, self.loss, self.closing)
+
+    def take(self, event: Event) -> None:
+        """Note one event. Types and members that are not known are ignored; ones that are missing show as nothing."""
+        match event["type"]:
+            case "step":
+                self._take_step(event)
+            case "progress":
+                self.done, self.total = event.get("done", 0), event.get("total", 0)
+                self.unit = event.get("unit", "")
+            case "phase":
+                self.phase, self.unit = str(event.get("name", "")), ""
+                self.done = self.total = 0.0
+                if self.phase == "training":
+                    self.step, self.steps_total = event.get("step", 0), event.get("total", 0)
+                    self.done, self.total, self.unit = self.step, self.steps_total, "steps"
+            case "log":
+                self.facts[str(event.get("what"))] = event
+            case "eval":
+                if event.get("loss") is not None:
+                    self.evals.append((event.get("step", 0), event["loss"]))
+            case "checkpoint":
+                self.checkpoint = event.get("step")
+            case "warning":
+                self.warnings.append(_problem(event))
+            case "sample":
+                self.samples.append(event)
+            case "proof":
+                self.proof = event
+            case "run_started":
+                self.steps = tuple(event.get("steps", ()))
+            case "finished" | "failed":
+                self.closing, self.outputs = event, event.get("outputs") or {}
+
+    def _take_step(self, event: Event) -> None:
+        self.step, self.steps_total = event.get("step", 0), event.get("total", 0)
+        self.done, self.total, self.unit = self.step, self.steps_total, "steps"
+        self.loss, self.learning_rate = event.get("loss"), event.get("lr")
+        self.epoch = event.get("epoch") or 0.0
+        self.tokens_per_second, self.eta = event.get("tokens_per_second"), event.get("eta")
+        if self.loss is not None:
+            self.losses.append((self.step, self.loss))
+            # Kingma and Ba 2015, section 3: divided by what the weights so far add up to.
+            self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * self.loss
+            self.smoothed.append((self.step, self._mean / (1 - SMOOTHING ** len(self.losses))))
+
+
+def problems(run: RunFolder, status: Status, closing: Event | None, here: Place) -> tuple[Problem, ...]:
+    """Why a run failed or crashed, the cause first; none of a run that did neither."""
+    if closing is not None:
+        return (
+            tuple(_problem(raw) for raw in (closing, *closing.get("also", ()))) if closing["type"] == "failed" else ()
+        )
+    if status.state != "crashed":
+        return ()
+    log, how = str(run.log_file), run.state().get("how")
+    if how:
+        return (Problem("crashed", {"how": how, "log": log}),)
+    return (Problem("crashed_reboot" if died_by_reboot(run, here) else "crashed_unseen", {"log": log}),)
+
+
+def _problem(raw: dict[str, Any]) -> Problem:
+    return Problem.from_dict({"code": "internal", **raw})
+
+
+def _outcome(closing: Event | None) -> str:
+    if closing is None:
+        return ""
+    return "failed" if closing["type"] == "failed" else str(closing.get("outcome", "done"))
+
+
+def _peak(facts: dict[str, dict[str, Any]]) -> int | None:
+    peak = facts.get("memory", {}).get("peak_bytes")
+    if not isinstance(peak, dict):
+        return None
+    found: int | None = peak.get("allocated", peak.get("resident"))
+    return found
+
+
+def _config(run: RunFolder) -> tuple[str, tuple[str, ...]]:
+    """The project's name and the steps, from the run's config.yaml; the id where it cannot be read."""
+    try:
+        config = run.config()
+        return str(config.get("name", run.id)), tuple(config.get("steps", ()))
+    except (OSError, ProblemError, AttributeError, TypeError):
+        return run.id, ()
