@@ -26,7 +26,7 @@ class Snapshot:
     """What is known of a run. Do not change the dictionaries: they are shared with the view.
 
     losses, smoothed, evals: (optimiser step, loss); smoothed is a debiased exponential mean. done, total: of the phase,
-    in `unit`; eta: seconds. peak_bytes: of memory, on a GPU what was allocated there. facts: the `log` events by `what`.
+    in `unit`; eta: seconds. peak_bytes: of memory, on a GPU what was allocated there. facts: `log` events by `what`.
     problems: why it failed or crashed, the cause first. outcome: done, stopped, failed, or empty while it goes on.
     """
 
