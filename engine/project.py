@@ -21,6 +21,7 @@ from engine.data.source import convert_source
 from engine.data.transform import ConvertReport
 from engine.errors import ConfigError, Problem
 from engine.hardware import GIB, Hardware
+from engine.outputs import move_aside
 from engine.runs.folder import slugify
 from engine.storage import write_whole
 
@@ -52,12 +53,16 @@ class Preset:
 
 @dataclass(frozen=True)
 class ProjectAnswers:
-    """Everything that decides a project. Either `sample` or `source` (the user's own file) is given."""
+    """Everything that decides a project. One of `sample`, `source` (the user's own file) and `registered` is given.
+
+    registered: folder of a dataset_info.json and the name of a set in it. merge: whether a merged model is made.
+    """
 
     folder: Path
     model: str
     sample: str | None = None
     source: Path | None = None
+    registered: tuple[Path, str] | None = None
     fmt: Literal["alpaca", "sharegpt"] = "alpaca"
     mapping: Mapping[str, str] = field(default_factory=dict)
     instruction: str | None = None
@@ -66,6 +71,26 @@ class ProjectAnswers:
     test_split: float = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     questions: tuple[str, ...] = ()
+    merge: bool = True
+
+    @property
+    def model_name(self) -> str:
+        """The model as the configs name it: LLaMA-Factory does not know our name of the built-in one."""
+        return HUB_NAME if is_builtin(self.model) else self.model
+
+    @property
+    def short_model(self) -> str:
+        """The last part of its name, for folders."""
+        return self.model_name.rstrip("/").rpartition("/")[2]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset in dataset_info.json."""
+        if self.sample:
+            return sample(self.sample).dataset
+        if self.registered:
+            return self.registered[1]
+        return f"{slugify(self.source.stem)}_train" if self.source else "data_train"
 
     def data_source(self) -> DataSource | None:
         """The `data:` part of config.yaml, where the user brings a file."""
@@ -133,17 +158,12 @@ def recommend(hardware: Hardware) -> Preset:
 def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
     """Every file but the converted data of the user's own file, which `apply_project` makes."""
     chosen = sample(answers.sample) if answers.sample else None
-    source = answers.data_source()
-    dataset = chosen.dataset if chosen else f"{source.name if source else 'data'}_train"
-    model = HUB_NAME if is_builtin(answers.model) else answers.model
-    short = model.rstrip("/").rpartition("/")[2]
     name = answers.folder.absolute().name
-    settings = {**preset.settings, **(chosen.settings if chosen else {}), **answers.settings}
     questions = answers.questions or (chosen.questions if chosen else ())
     contents = {
         "config.yaml": _wizard_yaml(answers, name, questions),
-        "configs/train_config.yaml": _train_yaml(model, short, dataset, settings, preset),
-        "configs/merge_config.yaml": _merge_yaml(model, short, name),
+        "configs/train_config.yaml": _train_yaml(answers, preset),
+        "configs/merge_config.yaml": _merge_yaml(answers, name),
         "run_pipeline.py": _shipped("run_pipeline.py"),
         "README.md": _shipped("README.md").replace("{name}", name),
     }
@@ -158,7 +178,7 @@ def apply_project(
 ) -> tuple[list[Path], ConvertReport | None]:
     """Write the plan; returns the files and what became of the user's rows.
 
-    Raises ConfigError where a different file is in the way, unless forced.
+    Raises ConfigError where a different file is in the way; with `force` that one is moved aside first.
     """
     blocked = [planned.path for planned in plan if planned.state == "in the way"]
     if blocked and not force:
@@ -172,22 +192,26 @@ def apply_project(
         written += list(report.files)
     for planned in plan:
         target = answers.folder / planned.path
+        if planned.state == "in the way":
+            move_aside(target)
         if planned.state != "same":
             write_whole(target, planned.content, mode=0o644)
         written.append(target)
     return written, report
 
 
-def _train_yaml(model: str, short: str, dataset: str, settings: Mapping[str, Any], preset: Preset) -> str:
+def train_values(answers: ProjectAnswers, preset: Preset) -> dict[str, Any]:
+    """What the train config says: the project's own keys, then the preset's, the sample's and the user's settings."""
+    folder = answers.registered[0] if answers.registered else None
     values: dict[str, Any] = {
-        "model_name_or_path": model,
+        "model_name_or_path": answers.model_name,
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
         "lora_target": "all",
-        "dataset_dir": "data",
-        "dataset": dataset,
-        "output_dir": f"saves/{short}-lora",
+        "dataset_dir": str(folder.absolute()) if folder else "data",
+        "dataset": answers.dataset,
+        "output_dir": f"saves/{answers.short_model}-lora",
         "logging_steps": 1,
         "save_steps": 100,
         "save_total_limit": 3,
@@ -199,21 +223,27 @@ def _train_yaml(model: str, short: str, dataset: str, settings: Mapping[str, Any
         "lr_scheduler_type": "cosine",
         "warmup_ratio": 0.1,
         "seed": 42,
-        **settings,
+        **preset.settings,
+        **(sample(answers.sample).settings if answers.sample else {}),
+        **answers.settings,
     }
     values.setdefault("lora_alpha", 2 * values["lora_rank"])
+    return values
+
+
+def _train_yaml(answers: ProjectAnswers, preset: Preset) -> str:
     title = (
         "Training. The keys are LLaMA-Factory's: llamafactory-cli train runs this file as well.",
         f"Memory preset {preset.title}. {preset.reason}",
         "Paths start at the project's folder.",
     )
-    return commented(TrainConfig, values, title)
+    return commented(TrainConfig, train_values(answers, preset), title)
 
 
-def _merge_yaml(model: str, short: str, name: str) -> str:
+def _merge_yaml(answers: ProjectAnswers, name: str) -> str:
     values = {
-        "model_name_or_path": model,
-        "adapter_name_or_path": f"saves/{short}-lora",
+        "model_name_or_path": answers.model_name,
+        "adapter_name_or_path": f"saves/{answers.short_model}-lora",
         "finetuning_type": "lora",
         "export_dir": f"models/{name}",
         "export_size": 5,
@@ -227,7 +257,9 @@ def _wizard_yaml(answers: ProjectAnswers, name: str, questions: tuple[str, ...])
     source = answers.data_source()
     if source:
         values["data"] = {name: value for name, value in msgspec.to_builtins(source).items() if value}
-    values |= {"train": "configs/train_config.yaml", "merge": "configs/merge_config.yaml"}
+    values["train"] = "configs/train_config.yaml"
+    if answers.merge:
+        values["merge"] = "configs/merge_config.yaml"
     if questions:
         values["questions"] = list(questions)
     return commented(WizardConfig, values, ("The whole job: sft-wizard --replay config.yaml",))

@@ -43,6 +43,13 @@ def check(document: Document, struct: type[T]) -> Checked[T]:
     return _Check(document, struct).run()
 
 
+def check_value(struct: type[msgspec.Struct], name: str, value: Any) -> list[Problem]:
+    """What is wrong with one key's value by itself."""
+    found = _Check(Document("", {name: value}), struct)
+    found.typed(name, value)
+    return found.problems
+
+
 def nearest(name: str, known: list[str]) -> list[str]:
     """Up to three known names that look like `name`."""
     return difflib.get_close_matches(name, known, n=3, cutoff=0.6)

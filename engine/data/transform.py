@@ -75,7 +75,7 @@ def convert(
     rows = list(file)
     tally = Tally(name, notes=list(file.notes))
     shape, mapping = _mapping(rows, mapping, instruction, str(source), tally)
-    records = _records(rows, mapping, fmt, instruction, system, tally)
+    records = records_of(rows, mapping, fmt, tally=tally, instruction=instruction, system=system)
     tally.merge_unread(file.bad, file.bad_counts, [str(source)])
     require_kept(tally, str(source))
     extras = _trim(records)
@@ -117,14 +117,16 @@ def _mapping(
     return shape, given
 
 
-def _records(
+def records_of(
     rows: Sequence[Row],
     mapping: dict[str, str],
     fmt: str,
-    instruction: str | None,
-    system: str | None,
+    *,
     tally: Tally,
+    instruction: str | None = None,
+    system: str | None = None,
 ) -> list[Record]:
+    """The rows as alpaca or sharegpt records; what cannot be used is counted in `tally`."""
     records = []
     messages = mapping.get("messages")
     members = required_members(rows, messages, rows[0].file) if messages is not None and rows else ("", "")

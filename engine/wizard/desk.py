@@ -1,0 +1,133 @@
+"""Who finds things out for the wizard and starts its run. Tests give the front ends a desk of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from engine.errors import Problem, ProblemError, RunError
+from engine.hardware import host, probe
+from engine.project import ProjectAnswers
+from engine.runs.folder import RunFolder
+from engine.runs.launch import python_module, worker_environment
+from engine.storage import state_folder
+from engine.text import Phrase
+from engine.wizard.questions import Request
+from engine.wizard.session import Machine, Wizard
+
+Progress = Callable[[Phrase, int, int], None]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that was started, or None where everything had been done before. outputs: {adapter, merged: path}."""
+
+    run: RunFolder | None
+    config: Path
+    outputs: dict[str, str]
+    notes: tuple[Problem, ...] = ()
+
+
+class Desk(Protocol):
+    """Both block: call them from a thread, or with a line that says what is awaited. They raise ProblemError."""
+
+    def find(self, request: Request, progress: Progress) -> Any:
+        """What `Wizard.learn` takes."""
+        ...
+
+    def start(self, wizard: Wizard, progress: Progress) -> Started:
+        """Write the project and start its run."""
+        ...
+
+    def cancel(self) -> None:
+        """End what is being looked into. A start is not ended."""
+        ...
+
+
+@dataclass
+class ProcessDesk:
+    """Asks worker processes (tasks.py); only the GPU driver is asked directly."""
+
+    _looking: set[subprocess.Popen[str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def find(self, request: Request, progress: Progress) -> Any:
+        """Hardware here, everything else in a process of its own."""
+        if request.what == "hardware":
+            return Machine(probe(), host())
+        asked = {"do": request.what, "subject": request.subject, "options": list(request.options)}
+        return self._ask(asked, request.subject, progress, ends_with_us=True)
+
+    def start(self, wizard: Wizard, progress: Progress) -> Started:
+        """The process that starts the run goes on where the wizard ends meanwhile."""
+        answers: ProjectAnswers = wizard.begin()
+        asked = {
+            "do": "start",
+            "answers": msgspec.to_builtins(answers, enc_hook=str),
+            "preset": wizard.preset().name,
+            "force": bool(wizard.value("replace")),
+        }
+        found = self._ask(asked, str(answers.folder), progress, ends_with_us=False)
+        run = RunFolder(Path(found["run"])) if found["run"] else None
+        notes = tuple(Problem.from_dict(raw) for raw in found["notes"])
+        return Started(run, Path(found["config"]), found["outputs"], notes)
+
+    def cancel(self) -> None:
+        """End every process that only looks."""
+        with self._lock:
+            for process in self._looking:
+                process.kill()
+
+    def _ask(self, asked: dict[str, Any], what: str, progress: Progress, *, ends_with_us: bool) -> Any:
+        log = state_folder() / "wizard.log"
+        with log.open("a") as errors:
+            process = subprocess.Popen(
+                python_module("engine.wizard.tasks"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,
+                env={**worker_environment(), "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")},
+            )
+        assert process.stdin is not None and process.stdout is not None
+        with self._lock:
+            if ends_with_us:
+                self._looking.add(process)
+        try:
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.close()
+            for line in process.stdout:
+                message = json.loads(line)
+                if "progress" in message:
+                    phrase, done, total = message["progress"]
+                    progress(msgspec.convert(phrase, Phrase), done, total)
+                elif "problems" in message:
+                    raise ProblemError(*(Problem.from_dict(raw) for raw in message["problems"]))
+                else:
+                    return message["result"]
+            raise RunError(Problem("helper_died", {"what": what, "how": f"exit code {process.wait()}"}))
+        finally:
+            process.stdout.close()
+            with self._lock:
+                self._looking.discard(process)
+            threading.Thread(target=process.wait, daemon=True).start()
+
+
+def settle(wizard: Wizard, step: str, desk: Desk, progress: Progress) -> None:
+    """Find out everything that the step needs as it is answered now, one thing after another."""
+    while wanted := wizard.needs(step):
+        for request in wanted:
+            try:
+                wizard.learn(request, desk.find(request, progress))
+            except ProblemError as error:
+                wizard.refuse(request, error.problems)

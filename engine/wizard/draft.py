@@ -1,0 +1,60 @@
+"""The answers of a wizard that was left, kept until its run is started: one draft a user."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.storage import state_folder, write_json
+from engine.wizard.session import Wizard
+from engine.wizard.steps import Step, step
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Draft:
+    """answers: as in Wizard. step: id of the step that was reached. cwd: where the wizard was started."""
+
+    answers: dict[str, Any]
+    step: str
+    cwd: Path
+    started: bool = False
+
+    def wizard(self) -> Wizard:
+        """A wizard that goes on from here; answers that this version does not know are dropped."""
+        wizard = Wizard(self.cwd, self.answers)
+        wizard.started = self.started
+        return wizard
+
+
+def path() -> Path:
+    """Where it is kept."""
+    return state_folder() / "draft.json"
+
+
+def save(wizard: Wizard, reached: Step) -> None:
+    """Keep the answers. A disk that is full does not end the wizard."""
+    raw = {"version": VERSION, "answers": wizard.answers, "step": reached.id, "cwd": str(wizard.cwd)}
+    with contextlib.suppress(OSError):
+        write_json(path(), raw | {"started": wizard.started})
+
+
+def load() -> Draft | None:
+    """The draft; None where there is none, or none that can be used."""
+    try:
+        raw = json.loads(path().read_text(encoding="utf-8"))
+        if raw["version"] != VERSION or not raw["answers"]:
+            return None
+        draft = Draft(dict(raw["answers"]), step(raw["step"]).id, Path(raw["cwd"]), bool(raw["started"]))
+    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+        return None
+    return draft if draft.cwd.is_dir() else None
+
+
+def drop() -> None:
+    """Its run was started, or a person does not want it."""
+    path().unlink(missing_ok=True)

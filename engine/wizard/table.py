@@ -1,0 +1,408 @@
+"""The one table of questions. A question that is added here is asked on the screen, at plain prompts, and reviewed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args
+
+from engine.builtin_model import ALIAS
+from engine.config.checking import check_value
+from engine.config.schema import TrainConfig, fields, hints, meta
+from engine.data.readers import SUFFIXES
+from engine.data.shapes import TARGETS
+from engine.errors import Problem
+from engine.project import presets, sample, samples, train_values
+from engine.text import Phrase, verbatim
+from engine.wizard.questions import NOTHING, Choice, Default, Kind, Question
+
+if TYPE_CHECKING:
+    from engine.wizard.session import Wizard
+
+FOLDER, HUB, FILE = "folder", "hub", "file"  # answers that lead to a question of their own
+SAMPLE, REGISTERED, FOUND = "sample:", "registered:", "found:"
+
+# Decided by other steps, by the project's layout, or never by a wizard.
+_NOT_ASKED = {
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "trust_remote_code",
+    "stage",
+    "do_train",
+    "finetuning_type",
+    "dataset_dir",
+    "dataset",
+    "output_dir",
+    "logging_dir",
+    "overwrite_output_dir",
+    "overwrite_cache",
+    "resume_from_checkpoint",
+    "report_to",
+    "run_name",
+}
+
+
+@cache
+def table() -> dict[str, Question]:
+    """{id: question} in the order they are asked."""
+    questions = [*_model(), *_data(), *_preset(), *_settings(), *_review()]
+    return {question.id: question for question in questions}
+
+
+def _model() -> list[Question]:
+    return [
+        Question(
+            "model",
+            "model",
+            "choice",
+            Phrase("Model"),
+            Phrase("The small built-in model shows how it works, on any machine. Your own is a folder or a hub name."),
+            lambda wizard: Default(ALIAS, Phrase("runs everywhere and needs no account")),
+            _models,
+        ),
+        Question(
+            "model_folder",
+            "model",
+            "path",
+            Phrase("Folder of the model"),
+            Phrase("It holds config.json, *.safetensors and the tokenizer's files."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("model") == FOLDER),
+            check=_is_given,
+        ),
+        Question(
+            "model_hub",
+            "model",
+            "text",
+            Phrase("Name on the hub"),
+            Phrase("owner/name, such as Qwen/Qwen3-0.6B. It is downloaded once, when the run starts."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("model") == HUB),
+            check=_is_given,
+        ),
+    ]
+
+
+def _models(wizard: Wizard) -> tuple[Choice, ...]:
+    found = wizard.found("models") or []
+    builtin = next((model for model in found if model["name"] == ALIAS), None)
+    note = (
+        Phrase("135M parameters, on this machine") if builtin else Phrase("135M parameters, a download of 0.1–0.3 GB")
+    )
+    local = [
+        Choice(
+            model["name"],
+            verbatim(model["name"]),
+            Phrase("{size} parameters, on this machine", {"size": model["size"]}),
+        )
+        for model in found
+        if model["name"] != ALIAS
+    ]
+    return (
+        Choice(ALIAS, verbatim(f"SmolLM2-135M-Instruct ({ALIAS})"), note, recommended=True),
+        *local,
+        Choice(FOLDER, Phrase("A folder …"), Phrase("a model that lies on this machine")),
+        Choice(HUB, Phrase("A name on the hub …"), Phrase("such as Qwen/Qwen3-0.6B")),
+    )
+
+
+def _data() -> list[Question]:
+    own = _own_data
+    return [
+        Question(
+            "data",
+            "data",
+            "choice",
+            Phrase("Data"),
+            Phrase("A sample shows how it works. Your own file: csv, tsv, json, jsonl or parquet, one row a sample."),
+            lambda wizard: Default(SAMPLE + samples()[0], Phrase("its effect is seen at once")),
+            _datasets,
+        ),
+        Question(
+            "data_file",
+            "data",
+            "path",
+            Phrase("Your file"),
+            Phrase("csv, tsv, json, jsonl or parquet. Columns such as instruction and output are recognised."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("data") == FILE),
+            check=_is_data_file,
+        ),
+        *(
+            Question(
+                f"map_{target}",
+                "data",
+                "choice",
+                label,
+                text,
+                lambda wizard, target=target: _mapped(wizard, target),  # type: ignore[misc]
+                _columns,
+                applies=_has_columns,
+                advanced=_recognised,
+                optional=True,
+            )
+            for target, label, text in _TARGETS
+        ),
+        Question(
+            "instruction",
+            "data",
+            "text",
+            Phrase("Instruction for every row"),
+            Phrase("Put before each row's own text, such as: Summarise the text."),
+            lambda wizard: Default(None),
+            applies=own,
+            advanced=lambda wizard: True,
+            optional=True,
+        ),
+        Question(
+            "system",
+            "data",
+            "text",
+            Phrase("System prompt for every row"),
+            Phrase("For rows that have none of their own."),
+            lambda wizard: Default(None),
+            applies=own,
+            advanced=lambda wizard: True,
+            optional=True,
+        ),
+        Question(
+            "max_rows",
+            "data",
+            "integer",
+            Phrase("Rows to take"),
+            Phrase("Only the first so many; empty takes all."),
+            lambda wizard: Default(None),
+            applies=own,
+            advanced=lambda wizard: True,
+            check=_at_least_one,
+            optional=True,
+        ),
+        Question(
+            "data_format",
+            "data",
+            "choice",
+            Phrase("Format in the project"),
+            Phrase("alpaca holds a question and an answer a row, sharegpt whole conversations."),
+            lambda wizard: Default("sharegpt" if wizard.value("map_messages") else "alpaca"),
+            lambda wizard: (Choice("alpaca", verbatim("alpaca")), Choice("sharegpt", verbatim("sharegpt"))),
+            applies=own,
+            advanced=lambda wizard: True,
+        ),
+    ]
+
+
+_TARGETS = (
+    ("prompt", Phrase("Column of the question"), Phrase("What a person asks or tells the model to do.")),
+    ("query", Phrase("Column of further input"), Phrase("Text that goes with the question. Often there is none.")),
+    ("response", Phrase("Column of the answer"), Phrase("What the model should say. Only this is learned.")),
+    ("system", Phrase("Column of system prompts"), Phrase("Often there is none.")),
+    ("history", Phrase("Column of earlier turns"), Phrase("A list of [question, answer] pairs. Often there is none.")),
+    ("messages", Phrase("Column of conversations"), Phrase("A list of messages; then no other column is needed.")),
+)
+assert tuple(target for target, _, _ in _TARGETS) == TARGETS
+
+
+def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
+    found = wizard.found("datasets") or {"registered": [], "files": []}
+    shipped = [
+        Choice(SAMPLE + name, Phrase(sample(name).title), Phrase("sample"), recommended=place == 0)
+        for place, name in enumerate(samples())
+    ]
+    registered = [
+        Choice(
+            f"{REGISTERED}{entry['folder']}:{entry['name']}",
+            verbatim(entry["name"]),
+            Phrase("registered in {file}", {"file": f"{entry['folder']}/dataset_info.json"}),
+        )
+        for entry in found["registered"]
+    ]
+    files = [Choice(FOUND + path, verbatim(path), Phrase("file")) for path in found["files"]]
+    return (*shipped, *registered, *files, Choice(FILE, Phrase("Your own file …"), Phrase("type its path")))
+
+
+def _own_data(wizard: Wizard) -> bool:
+    return wizard.source() is not None
+
+
+def _has_columns(wizard: Wizard) -> bool:
+    return bool(_own_data(wizard) and wizard.columns())
+
+
+def _recognised(wizard: Wizard) -> bool:
+    """Columns that were recognised need no questions; they can be seen and changed under the advanced ones."""
+    return wizard.recognised() is not None
+
+
+def _columns(wizard: Wizard) -> tuple[Choice, ...]:
+    examples = wizard.examples()
+    columns = (Choice(name, verbatim(name), verbatim(examples.get(name, ""))) for name in wizard.columns())
+    return (Choice(None, Phrase("(none)")), *columns)
+
+
+def _mapped(wizard: Wizard, target: str) -> Default:
+    found = wizard.recognised() or {}
+    return Default(found.get(target), Phrase("recognised by its name") if target in found else NOTHING)
+
+
+def _preset() -> list[Question]:
+    return [
+        Question(
+            "preset",
+            "preset",
+            "choice",
+            Phrase("Memory preset"),
+            Phrase("The memory that is free decides. Less than recommended always works, and takes longer."),
+            lambda wizard: wizard.recommended(),
+            lambda wizard: tuple(
+                Choice(
+                    preset.name,
+                    Phrase(preset.title),
+                    Phrase(
+                        "batch {batch} × {times}, {length} tokens, rank {rank}",
+                        {
+                            "batch": preset.settings["per_device_train_batch_size"],
+                            "times": preset.settings["gradient_accumulation_steps"],
+                            "length": preset.settings["cutoff_len"],
+                            "rank": preset.settings["lora_rank"],
+                        },
+                    ),
+                    recommended=preset.name == wizard.recommended().value,
+                )
+                for preset in sorted(presets(), key=lambda preset: preset.name != wizard.recommended().value)
+            ),
+        )
+    ]
+
+
+def _settings() -> list[Question]:
+    return [
+        Question(
+            "project",
+            "settings",
+            "path",
+            Phrase("Folder of the project"),
+            Phrase("Configs, data, logs, adapter and merged model go there."),
+            lambda wizard: Default(wizard.fresh_folder()),
+            check=_is_project,
+        ),
+        *(_training(name) for name in sorted(_asked(), key=lambda name: not _basic(name))),
+        Question(
+            "merge",
+            "settings",
+            "switch",
+            Phrase("Merge after training"),
+            Phrase("Makes one model of adapter and base, which any tool can serve."),
+            lambda wizard: Default(True),
+        ),
+    ]
+
+
+def _asked() -> list[str]:
+    return [name for name in fields(TrainConfig) if name not in _NOT_ASKED]
+
+
+def _basic(name: str) -> bool:
+    return bool((meta(TrainConfig, name).extra or {}).get("basic"))
+
+
+def _training(name: str) -> Question:
+    """A key of the train config as a question."""
+    about = meta(TrainConfig, name)
+    literals = _literals(hints(TrainConfig)[name])
+    optional = fields(TrainConfig)[name].default is None
+
+    def choices(wizard: Wizard) -> tuple[Choice, ...]:
+        none = (Choice(None, Phrase("(none)")),) if optional else ()
+        return (*none, *(Choice(value, verbatim(value)) for value in literals))
+
+    return Question(
+        f"train.{name}",
+        "settings",
+        "choice" if literals else _kind(name),
+        verbatim(name),
+        Phrase(about.description or ""),
+        lambda wizard: _setting(wizard, name),
+        choices,
+        advanced=lambda wizard: not _basic(name),
+        check=lambda wizard, value: check_value(TrainConfig, name, value),
+        optional=optional,
+        usual=Phrase((about.extra or {}).get("usual", "")),
+    )
+
+
+def _kind(name: str) -> Kind:
+    types = str(hints(TrainConfig)[name]).split("msgspec")[0]
+    for word, kind in (("str", "text"), ("bool", "switch"), ("float", "number"), ("int", "integer")):
+        if word in types:
+            return kind  # type: ignore[return-value]
+    return "text"
+
+
+def _literals(annotated: Any) -> tuple[Any, ...]:
+    found = [annotated]
+    while found:
+        part = found.pop()
+        if "Literal[" in str(part) and not str(part).startswith("typing.Literal"):
+            found += get_args(part)
+        elif str(part).startswith("typing.Literal"):
+            return get_args(part)
+    return ()
+
+
+def _setting(wizard: Wizard, name: str) -> Default:
+    answers, preset = wizard.project(without=name), wizard.preset()
+    values = train_values(answers, preset)
+    if name in preset.settings and values.get(name) == preset.settings[name]:
+        return Default(values[name], Phrase("from the preset {title}", {"title": Phrase(preset.title)}))
+    if answers.sample and name in sample(answers.sample).settings:
+        return Default(values[name], Phrase("suits the sample"))
+    default = fields(TrainConfig)[name].default
+    return Default(values.get(name, default))
+
+
+def _review() -> list[Question]:
+    return [
+        Question(
+            "replace",
+            "review",
+            "switch",
+            Phrase("Replace files that differ"),
+            Phrase("The old ones are kept beside them, with the time in their name."),
+            lambda wizard: Default(
+                wizard.started, Phrase("these are from your last start") if wizard.started else NOTHING
+            ),
+            applies=lambda wizard: wizard.in_the_way(),
+        )
+    ]
+
+
+def _is_given(wizard: Wizard, value: Any) -> list[Problem]:
+    return [] if str(value or "").strip() else [Problem("answer_empty")]
+
+
+def _is_data_file(wizard: Wizard, value: Any) -> list[Problem]:
+    if not str(value or "").strip():
+        return [Problem("answer_empty")]
+    path = wizard.path(value)
+    if not path.is_file():
+        return [Problem("data_file_missing", file=str(path))]
+    if path.suffix.lower() not in SUFFIXES:
+        return [
+            Problem(
+                "data_file_suffix", {"suffix": path.suffix or "no suffix", "suffixes": list(SUFFIXES)}, file=str(path)
+            )
+        ]
+    return []
+
+
+def _at_least_one(wizard: Wizard, value: Any) -> list[Problem]:
+    return [] if value is None or value >= 1 else [Problem("answer_too_small", {"least": 1})]
+
+
+def _is_project(wizard: Wizard, value: Any) -> list[Problem]:
+    if not str(value or "").strip():
+        return [Problem("answer_empty")]
+    path = wizard.path(value)
+    there = next(part for part in (path, *path.parents) if part.exists())
+    if not there.is_dir():
+        return [Problem("output_is_file", {"folder": str(path), "file": str(there)})]
+    return []

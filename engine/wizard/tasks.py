@@ -1,0 +1,200 @@
+"""Work for the wizard in a process of its own: python -m engine.wizard.tasks, one JSON request on stdin.
+
+Looking into models and data and starting a run read files of any size and import what the wizard's process does not.
+Answers are JSON lines on stdout: {"progress": [phrase, done, total]}, then {"result": …} or {"problems": […]}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.data.formats import Tally, load_samples
+from engine.data.readers import SUFFIXES, read_rows
+from engine.data.registry import INFO_FILE, load_registry
+from engine.data.shapes import recognise
+from engine.data.transform import records_of
+from engine.errors import DataError, Problem, ProblemError
+from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, presets, sample
+from engine.text import Phrase, one_line
+
+ROWS = 1000  # read of a data file: enough to know its columns and their use
+PREVIEW_LENGTH = 600  # characters of a turn
+EXAMPLE_LENGTH = 40
+MOST_FILES = 8
+MOST_SETS = 200
+
+Progress = Callable[[Phrase, int, int], None]
+
+
+def models(subject: str, options: dict[str, str], progress: Progress) -> list[dict[str, Any]]:
+    """Models that lie on this machine: the built-in one and those of the hub's cache."""
+    from engine.builtin_model import ALIAS, HUB_NAME
+    from engine.models import cached_models, find_model
+
+    found = [(ALIAS, find_model(ALIAS)), *((model.name, model) for model in cached_models())]
+    return [
+        {"name": name, "size": model.size, "bytes": model.bytes}
+        for name, model in found
+        if model is not None and (name == ALIAS or model.name != HUB_NAME)
+    ]
+
+
+def model(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
+    """What a model is, or what its download takes. Raises ConfigError where there is none."""
+    from engine.models import find_model, look_up
+
+    found = find_model(subject)
+    if found is None:
+        return {"name": subject, "here": False, "bytes": look_up(subject)}
+    kept = {"name": subject, "here": True, "size": found.size, "model_type": found.model_type}
+    return kept | {"bytes": found.bytes, "parameters": found.parameters, "max_positions": found.max_positions}
+
+
+def datasets(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
+    """Registered sets and data files of a folder and its data/. One that cannot be read is left out."""
+    registered: list[dict[str, str]] = []
+    files: list[str] = []
+    for folder in (Path(subject), Path(subject) / "data"):
+        if (folder / INFO_FILE).is_file():
+            with contextlib.suppress(DataError):
+                names = list(load_registry(folder).entries)[: MOST_SETS - len(registered)]
+                registered += [{"folder": str(folder), "name": name} for name in names]
+        with contextlib.suppress(OSError):
+            names = [
+                entry.name
+                for entry in sorted(folder.iterdir())
+                if entry.suffix.lower() in SUFFIXES and entry.name != INFO_FILE and entry.is_file()
+            ]
+            files += [str((folder / name).relative_to(subject)) for name in names]
+    return {"registered": registered, "files": files[:MOST_FILES]}
+
+
+def data(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
+    """The first rows of a sample, a registered set or a file: columns, how they are read, and one sample of it.
+
+    Raises DataError and ConfigError where it cannot be used. Columns that say nothing are no error: `mapping` is empty.
+    """
+    kind, _, rest = subject.partition(":")
+    if kind == "sample":
+        rows = json.loads(sample(rest).rows)
+        turns = [("user", rows[0]["instruction"]), ("assistant", rows[0]["output"])]
+        return _found(len(rows), True, list(rows[0]), {"prompt": "instruction", "response": "output"}, 0, turns)
+    if kind == "registered":
+        folder, _, name = rest.rpartition(":")
+        entry = load_registry(Path(folder)).resolve([name])[0]
+        samples, tally = load_samples(entry, ROWS)
+        first = samples[0].conversation
+        turns = [("system", first.system)] * bool(first.system) + [(turn.role, turn.content) for turn in first.turns]
+        columns = {name: column for name, column in msgspec.to_builtins(entry.columns).items() if column}
+        return _found(tally.kept, tally.read < ROWS, list(columns.values()), columns, tally.dropped.total(), turns)
+    return _file(Path(subject), options)
+
+
+def _file(path: Path, options: dict[str, str]) -> dict[str, Any]:
+    file = read_rows(path, limit=ROWS)
+    rows = list(file)
+    if not rows:
+        raise DataError(*file.bad)
+    whole = len(rows) < ROWS
+    columns = list(dict.fromkeys(column for row in rows for column in row.values))
+    constants = {name: options.pop(name, None) for name in ("instruction", "system")}
+    recognised = recognise(columns, rows)
+    mapping = options or (recognised[1] if recognised else {})
+    examples: dict[str, str] = {}
+    for row in rows[:50]:
+        for column, value in row.values.items():
+            if value not in (None, "") and column not in examples:
+                examples[column] = one_line(value, EXAMPLE_LENGTH)
+    if not mapping:
+        return _found(len(rows), whole, columns, {}, 0, [], examples)
+    tally = Tally(path.stem)
+    records = records_of(rows, mapping, "sharegpt", tally=tally, **constants)
+    turns = []
+    if records:
+        first = records[0]
+        names = {"human": "user", "gpt": "assistant", "function_call": "function"}
+        turns = [("system", first["system"])] * bool(first["system"])
+        turns += [(names.get(said["from"], said["from"]), said["value"]) for said in first["conversations"]]
+    dropped = tally.dropped.total() + file.bad_counts.total()
+    return _found(len(rows), whole, columns, mapping, dropped, turns, examples)
+
+
+def _found(
+    rows: int,
+    whole: bool,
+    columns: list[str],
+    mapping: dict[str, str],
+    dropped: int,
+    turns: list[tuple[str, str]],
+    examples: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    preview = [(role, text[:PREVIEW_LENGTH]) for role, text in turns]
+    found = {"rows": rows, "whole": whole, "columns": columns, "mapping": mapping, "dropped": dropped}
+    return found | {"preview": preview, "examples": examples or {}}
+
+
+def start(answers: ProjectAnswers, preset: str, force: bool, progress: Progress) -> dict[str, Any]:
+    """Write the project and start its run, which needs nobody to watch it."""
+    from engine.pipeline import launch
+
+    chosen = next(found for found in presets() if found.name == preset)
+    plan: list[PlannedFile] = plan_project(answers, chosen)
+    apply_project(answers, plan, force=force)
+    notes: list[dict[str, Any]] = []
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["type"] == "warning":
+            notes.append(event)
+
+    config = answers.folder / "config.yaml"
+    launched = launch(config, progress=progress, listen=listen, outlives_viewer=True)
+    found = {"run": str(launched.run.path) if launched.run else None, "outputs": launched.outputs}
+    return found | {"config": str(config), "notes": notes}
+
+
+LOOKING = {"models": models, "model": model, "datasets": datasets, "data": data}
+
+
+def main() -> None:
+    """One request, its progress, its answer. A start goes on when nobody listens any more."""
+    request = json.loads(sys.stdin.readline())
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries print to stdout now and then
+
+    def tell(**message: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            out.write(json.dumps(message, ensure_ascii=True, default=str) + "\n")
+            out.flush()
+
+    def progress(what: Phrase, done: int, total: int) -> None:
+        tell(progress=[msgspec.to_builtins(what), done, total])
+
+    try:
+        if request["do"] == "start":
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            answers = msgspec.convert(request["answers"], ProjectAnswers)
+            result: Any = start(answers, request["preset"], request["force"], progress)
+        else:
+            result = LOOKING[request["do"]](request["subject"], dict(request["options"]), progress)
+        tell(result=result)
+    except ProblemError as error:
+        tell(problems=[problem.as_dict() for problem in error.problems])
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        problem = Problem("internal", {"type": type(error).__name__, "reason": str(error)[:300]})
+        tell(problems=[problem.as_dict()])
+
+
+if __name__ == "__main__":
+    main()
