@@ -29,7 +29,14 @@ Set = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan (files, steps, tokens), then end.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Do it anew; what is in the output folders is moved aside.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Start it, print the run's id, and return.")]
 RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="End with exit code 3 where no GPU can be used.")]
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]", help="Its id, the beginning of one, or its folder; without, the newest that is going."
+    ),
+]
 ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.")]
 
 
@@ -56,6 +63,7 @@ def root(
     fresh: Fresh = False,
     as_json: Json = False,
     require_gpu: RequireGpu = False,
+    detach: Detach = False,
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Without a command: --replay FILE. The same file again resumes an interrupted run and leaves a finished one alone.
@@ -71,7 +79,15 @@ def root(
     from tui.running import replay_file
 
     raise typer.Exit(
-        replay_file(replay, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, require_gpu=require_gpu)
+        replay_file(
+            replay,
+            overrides or [],
+            dry=dry_run,
+            fresh=fresh,
+            as_json=as_json,
+            require_gpu=require_gpu,
+            detach=detach,
+        )
     )
 
 
@@ -83,25 +99,40 @@ def train(
     fresh: Fresh = False,
     as_json: Json = False,
     require_gpu: RequireGpu = False,
+    detach: Detach = False,
 ) -> None:
     """Train by a train config (LLaMA-Factory's keys); Ctrl+C saves, the same command resumes."""
     from tui.running import replay_file
 
     raise typer.Exit(
         replay_file(
-            file, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, require_gpu=require_gpu, only="train"
+            file,
+            overrides or [],
+            dry=dry_run,
+            fresh=fresh,
+            as_json=as_json,
+            require_gpu=require_gpu,
+            only="train",
+            detach=detach,
         )
     )
 
 
 @app.command()
 def export(
-    file: ConfigFile, overrides: Set = None, dry_run: DryRun = False, fresh: Fresh = False, as_json: Json = False
+    file: ConfigFile,
+    overrides: Set = None,
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    detach: Detach = False,
 ) -> None:
     """Merge an adapter into its base model by a merge config, and check the result."""
     from tui.running import replay_file
 
-    raise typer.Exit(replay_file(file, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, only="merge"))
+    raise typer.Exit(
+        replay_file(file, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, only="merge", detach=detach)
+    )
 
 
 app.command("merge", help="The same as export.")(export)
@@ -187,6 +218,75 @@ def demo(
     raise typer.Exit(run_demo(folder, fresh))
 
 
+runs = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(runs, name="runs")
+
+
+@runs.callback(invoke_without_command=True)
+def list_all(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="A JSON list on stdout.")] = False
+) -> None:
+    """List the runs that you started, newest first, and what became of them."""
+    if context.invoked_subcommand:
+        return
+    from tui.runs import list_runs
+
+    raise typer.Exit(list_runs(as_json))
+
+
+@runs.command("rm")
+def remove(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or its folder.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the adapter and merged model that it was the last to write.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
+) -> None:
+    """Delete a run's folder; adapters and merged models stay, unless --all. Says what was deleted."""
+    from tui.runs import remove_run
+
+    raise typer.Exit(remove_run(run, everything, dry_run))
+
+
+@app.command()
+def attach(run: Run = None) -> None:
+    """Watch a run that is going. Ctrl+C only ends the watching."""
+    from engine.runs.index import find
+    from tui.attaching import attach as watch
+
+    raise typer.Exit(watch(find(run)))
+
+
+@app.command()
+def stop(
+    run: Run = None,
+    kill: Annotated[bool, typer.Option("--kill", help="End it at once, without saving.")] = False,
+) -> None:
+    """End a run: it finishes its step, writes a checkpoint, and can be resumed."""
+    from tui.runs import stop_run
+
+    raise typer.Exit(stop_run(run, kill))
+
+
+@app.command()
+def resume(run: Run = None, detach: Detach = False, as_json: Json = False) -> None:
+    """Go on with a run that was stopped, failed or died: the same file and settings, from the last checkpoint."""
+    from tui.runs import resume_run
+
+    raise typer.Exit(resume_run(run, detach, as_json))
+
+
+@app.command()
+def logs(
+    run: Run = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+) -> None:
+    """Print a run's log as plain text."""
+    from tui.runs import show_log
+
+    raise typer.Exit(show_log(run, follow))
+
+
 def main() -> None:
     """Entry point. Problems become words on stderr and exit codes; a traceback never reaches the screen."""
     import sys
@@ -194,10 +294,10 @@ def main() -> None:
     try:
         app()
     except ProblemError as error:
-        from engine.messages import render
+        from tui.words import problem_line
 
         for problem in error.problems:
-            typer.echo(f"{problem.severity}: {render(problem)}", err=True)
+            typer.echo(problem_line(problem), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -206,11 +306,11 @@ def main() -> None:
     except Exception as error:
         import traceback
 
-        from engine.messages import render
         from engine.storage import state_folder
+        from tui.words import problem_line
 
         log = state_folder() / "crash.log"
         log.write_text(traceback.format_exc())
         problem = Problem("crash", {"type": type(error).__name__, "reason": str(error)[:300], "log": str(log)})
-        typer.echo(f"error: {render(problem)}", err=True)
+        typer.echo(problem_line(problem), err=True)
         sys.exit(EXIT_FAILED)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from engine.config.jobs import load_job
 from engine.dry_run import dry_run
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
+from tui.phases import step_title
 from tui.report import Report, command, duration
+from tui.words import _, problem_line
 
 
 def replay_file(
@@ -26,18 +29,34 @@ def replay_file(
     as_json: bool,
     require_gpu: bool = False,
     only: str | None = None,
+    detach: bool = False,
+    cwd: Path | None = None,
 ) -> int:
-    """Run a config and return the exit code. `only`: the command takes just that kind of file."""
+    """Run a config and return the exit code. `only`: the command takes just that kind of file.
+
+    `detach`: start it and return. `cwd`: where relative paths of a bare file begin, if not here.
+    """
     try:
         if only:
             _require_kind(file, overrides, only)
         with Report() as report:
             if dry:
-                job = load_job(file, overrides)
+                job = load_job(file, overrides, cwd)
                 plan = pipeline.make_plan(job, fresh=fresh, require_gpu=require_gpu, progress=report.progress)
                 shown = dry_run(plan)
                 for note in plan.notes:
                     report.problem(note)
+            elif detach:
+                launched = pipeline.launch(
+                    file,
+                    overrides=overrides,
+                    fresh=fresh,
+                    require_gpu=require_gpu,
+                    listen=report.event,
+                    progress=report.progress,
+                    outlives_viewer=True,
+                    cwd=cwd,
+                )
             else:
                 outcome = pipeline.run(
                     file,
@@ -47,6 +66,7 @@ def replay_file(
                     listen=report.event,
                     progress=report.progress,
                     has_terminal=has_terminal(),
+                    cwd=cwd,
                 )
     except ProblemError as error:
         if as_json:
@@ -56,12 +76,14 @@ def replay_file(
     if dry:
         _show_plan(shown, as_json)
         return EXIT_OK
+    if detach:
+        _tell_launched(launched, report, as_json)
+        return EXIT_OK
     tell_outcome(outcome, report, file)
     if as_json:
         print(json.dumps(summary(outcome, report)))
     else:
-        for what, path in outcome.outputs.items():
-            print(f"{what}: {path}")
+        tell_outputs(outcome.outputs)
     return outcome.exit_code
 
 
@@ -73,16 +95,40 @@ def has_terminal() -> bool:
 def tell_outcome(outcome: pipeline.Outcome, report: Report, file: Path) -> None:
     """The closing lines on stderr."""
     if outcome.already_done:
-        report.say("Nothing to do: this config has been run to its end (--fresh does it anew).")
-    elif outcome.left_running:
-        report.say("The run goes on without this terminal.")
+        report.say(_("Nothing to do: this config has been run to its end (--fresh does it anew)."))
+    elif outcome.left_running and outcome.run:
+        again = f"{command()} attach {outcome.run.id}"
+        report.say(_("The run goes on. To watch it again: {command}").format(command=again))
     elif outcome.exit_code == EXIT_OK:
         tell_proof(report)
-        report.say(f"Done in {duration(report.seconds)}.")
+        report.say(_("Done in {time}.").format(time=duration(report.seconds)))
     elif outcome.event and outcome.event.get("outcome") == "stopped":
-        report.say(f"Stopped. What was learned is saved; to go on: {command()} --replay {file}")
+        line = _("Stopped. What was learned is saved; to go on: {command}")
+        report.say(line.format(command=f"{command()} --replay {shlex.quote(str(file))}"))
     elif outcome.run and outcome.exit_code == EXIT_FAILED:
-        report.say(f"The log has the details: {outcome.run.log_file}")
+        report.say(_("The log has the details: {path}").format(path=outcome.run.log_file))
+
+
+def tell_outputs(outputs: Mapping[str, str]) -> None:
+    """What there is now, on stdout: the names are for programs and stay as they are."""
+    for what, path in outputs.items():
+        print(f"{what}: {path}")
+
+
+def _tell_launched(launched: pipeline.Launched, report: Report, as_json: bool) -> None:
+    """The id on stdout, the rest on stderr."""
+    run = launched.run
+    if as_json:
+        found = {"run": run.id if run else None, "folder": str(run.path) if run else None}
+        print(json.dumps({"exit_code": EXIT_OK, **found, "already_done": launched.already_done}))
+    elif run:
+        print(run.id)
+    if run:
+        report.say(
+            _("The run goes on by itself. To watch it: {command}").format(command=f"{command()} attach {run.id}")
+        )
+    else:
+        report.say(_("Nothing to do: this config has been run to its end (--fresh does it anew)."))
 
 
 def tell_proof(report: Report) -> None:
@@ -91,14 +137,15 @@ def tell_proof(report: Report) -> None:
     if not proof:
         return
     if proof.get("changes_nothing"):
-        report.say("The adapter changes nothing: the merged model equals the base model.")
+        report.say(_("The adapter changes nothing: the merged model equals the base model."))
     elif proof["method"] == "logits":
-        report.say(
-            f"Merged model checked: it differs from base+adapter by {100 * proof['ratio']:.2f} % of what the adapter "
-            f"changes (limit 10 %); {proof['tensors_checked']} tensors compared."
+        line = _(
+            "Merged model checked: it differs from base+adapter by {share:.2f} % of what the adapter changes "
+            "(limit 10 %); {tensors} tensors compared."
         )
+        report.say(line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"]))
     else:
-        report.say(f"Merged model checked tensor by tensor ({proof['tensors_checked']}).")
+        report.say(_("Merged model checked tensor by tensor ({tensors}).").format(tensors=proof["tensors_checked"]))
 
 
 def summary(outcome: pipeline.Outcome, report: Report) -> dict[str, Any]:
@@ -120,13 +167,18 @@ def summary(outcome: pipeline.Outcome, report: Report) -> dict[str, Any]:
 def _require_kind(file: Path, overrides: Sequence[str], only: str) -> None:
     kind = load_job(file, overrides).kind
     if kind != only:
-        names = {"train": "a train config", "merge": "a merge config", "project": "a project's config.yaml"}
+        names = {
+            "train": _("a train config"),
+            "merge": _("a merge config"),
+            "project": _("a project's config.yaml"),
+        }
         arguments = {
             "train": f"train {file}",
             "merge": f"export {file}",
             "project": f"--replay {file}",
         }
-        params = {"wanted": names[only], "found": names[kind], "hint": f"Run: {command()} {arguments[kind]}"}
+        run = f"{command()} {arguments[kind]}"
+        params = {"wanted": names[only], "found": names[kind], "hint": _("Run: {command}").format(command=run)}
         raise ConfigError(Problem("kind_wrong", params, file=str(file)))
 
 
@@ -134,19 +186,20 @@ def _show_plan(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(shown))
         return
-    print(f"steps: {', '.join(shown['steps']) or 'none'}")
+    print(_("steps: {steps}").format(steps=_(", ").join(map(step_title, shown["steps"])) or _("none")))
     for step in shown["done"]:
-        print(f"finished before: {step}")
+        print(_("finished before: {step}").format(step=step_title(step)))
     training = shown.get("training")
     if training:
-        print(
-            f"samples: {training['samples']} (held back: {training['held_back']}), longest {training['longest']} tokens"
-        )
-        print(f"tokens: {training['tokens']} a pass, {training['labelled']} of them trained on")
-        print(f"optimiser steps: {training['steps']} ({training['steps_per_epoch']} a pass)")
+        for line in (
+            _("samples: {samples} (held back: {held_back}), longest {longest} tokens"),
+            _("tokens: {tokens} a pass, {labelled} of them trained on"),
+            _("optimiser steps: {steps} ({steps_per_epoch} a pass)"),
+        ):
+            print(line.format_map(training))
         for note in training["notes"]:
-            print(f"{note['severity']}: {render(Problem.from_dict(note))}", file=sys.stderr)
+            print(problem_line(Problem.from_dict(note)), file=sys.stderr)
     for path in shown["aside"]:
-        print(f"moved aside: {path}")
+        print(_("moved aside: {path}").format(path=path))
     for path in shown["files"]:
-        print(f"writes: {path}")
+        print(_("writes: {path}").format(path=path))

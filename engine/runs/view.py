@@ -67,7 +67,7 @@ class RunView:
 
     def __init__(self, run: RunFolder, *, clock: Callable[[], float] = time.time, here: Place | None = None):
         self.run, self.clock, self.here = run, clock, here or Place.here()
-        self._reader = EventReader(run.events_file)
+        self.reader = EventReader(run.events_file)
         self._history = History()
         self._log: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
         self._shown: tuple[Any, ...] = ()
@@ -76,7 +76,7 @@ class RunView:
 
     def poll(self) -> Snapshot:
         """The run now. The same object as before when nothing that can be seen has changed, heartbeat age aside."""
-        events = self._reader.poll()
+        events = self.reader.poll()
         for event in events:
             self._history.take(event)
         status = judge(self.run, self._history.tail(), here=self.here, clock=self.clock)

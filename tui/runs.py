@@ -1,0 +1,196 @@
+"""The commands for runs that go on by themselves: runs, stop, resume, logs, runs rm."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engine.errors import EXIT_FAILED, EXIT_OK, EnvironmentProblem, Problem
+from engine.runs import control, index
+from engine.runs.folder import RunFolder
+from engine.runs.lock import Place
+from engine.runs.logs import LogReader
+from engine.runs.status import Status, status
+from engine.text import one_line
+from tui.phases import duration, state_title
+from tui.report import command
+from tui.running import replay_file
+from tui.words import _
+
+LOOK_SECONDS = 0.25
+STAMP = "%Y%m%dT%H%M%S"  # of run ids, UTC
+SHORTEST_ID = len("20260131T093000")
+
+
+def list_runs(as_json: bool) -> int:
+    """The user's runs, newest first: a table for people, a list for programs."""
+    here = Place.here()
+    found = [(run, status(run, here=here)) for run in index.known()]
+    if as_json:
+        print(json.dumps([_as_dict(run, now) for run, now in found]))
+        return EXIT_OK
+    if not found:
+        _say(_("There are no runs yet."))
+        return EXIT_OK
+    console = Console(highlight=False)
+    console.print(_table(found))
+    for run, now in found:
+        if now.state == "elsewhere" and now.heartbeat_age is not None:
+            line = _("{run}: last sign of life {age} ago, from {host}")
+            console.print(Text(line.format(run=run.id, age=duration(now.heartbeat_age), host=one_line(now.host))))
+    return EXIT_OK
+
+
+def stop_run(given: str | None, kill: bool) -> int:
+    """Ask a run to save and end, or kill it, and wait until it has. Ctrl+C leaves it stopping."""
+    run = index.find(given, sole=True)
+    how = control.stop(run, kill=kill)
+    if how == "killed":
+        _say(_("Run {run} is killed. What was saved before stays.").format(run=run.id))
+        return EXIT_OK
+    _say(_("Run {run} finishes its step, saves and ends. Ctrl+C leaves it to that.").format(run=run.id))
+    while (now := status(run)).alive:
+        time.sleep(LOOK_SECONDS)
+    _say(_("Run {run}: {state}").format(run=run.id, state=state_title(now.state)))
+    if now.state == "stopped":
+        _say(_("To go on: {command}").format(command=f"{command()} resume {run.id}"))
+    return EXIT_OK if now.state in ("stopped", "finished") else EXIT_FAILED
+
+
+def resume_run(given: str | None, detach: bool, as_json: bool) -> int:
+    """Run again what `given` was started with; the work goes on where it was saved."""
+    run = index.find(given)
+    now = status(run)
+    if now.alive:
+        raise EnvironmentProblem(Problem("still_alive", {"run": run.id, "state": now.state}))
+    if now.state == "finished":
+        _say(_("Run {run} is finished: there is nothing to resume.").format(run=run.id))
+        return EXIT_OK
+    config = run.config()
+    return replay_file(
+        Path(config["file"]),
+        config.get("overrides", []),
+        dry=False,
+        fresh=False,
+        as_json=as_json,
+        require_gpu=config.get("require_gpu", False),
+        detach=detach,
+        cwd=Path(config["cwd"]) if "cwd" in config else None,
+    )
+
+
+def show_log(given: str | None, follow: bool) -> int:
+    """A run's log as plain text; with `follow`, until the run ends."""
+    run = index.find(given)
+    reader = LogReader(run.log_file)
+    while True:
+        over = not follow or not status(run).alive
+        for line in reader.poll(ended=over):
+            print(line)
+        sys.stdout.flush()
+        if over:
+            return EXIT_OK
+        time.sleep(LOOK_SECONDS)
+
+
+def remove_run(given: str, everything: bool, dry: bool) -> int:
+    """Say what goes, and delete it."""
+    run = index.find(given)
+    listed = control.removal(run, everything=everything)
+    title = _("This would be deleted:") if dry else _("Deleted:")
+    if not dry:
+        control.remove(run, everything=everything)
+    _say(title)
+    for path, size in listed:
+        print(f"{path}  {_size(size)}")
+    return EXIT_OK
+
+
+def _table(found: list[tuple[RunFolder, Status]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(_("id"), no_wrap=True)
+    table.add_column(_("project"), no_wrap=True, overflow="ellipsis", max_width=14)
+    table.add_column(_("state"), max_width=10)
+    table.add_column(_("step"), no_wrap=True, justify="right")
+    table.add_column(_("loss"), no_wrap=True, justify="right")
+    table.add_column(_("age"), no_wrap=True, justify="right")
+    table.add_column(_("size"), no_wrap=True, justify="right")
+    table.add_column(_("host"), no_wrap=True, overflow="ellipsis", max_width=12)
+    short = _short_ids([run.id for run, _status in found])
+    for run, now in found:
+        cells = [
+            short[run.id],
+            run.id[SHORTEST_ID + 1 :],
+            state_title(now.state),
+            f"{now.step}/{now.total}" if now.total else "",
+            f"{now.loss:.4f}" if now.loss is not None else "",
+            _age(_seconds_old(run)),
+            _size(control.size_of(run.path)),
+            now.host,
+        ]
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    return table
+
+
+def _short_ids(ids: list[str]) -> dict[str, str]:
+    """The shortest beginning of each id, from its time on, that no other id has; `find` takes it."""
+    short = {}
+    for name in ids:
+        length = SHORTEST_ID
+        while length < len(name) and sum(other.startswith(name[:length]) for other in ids) > 1:
+            length += 1
+        short[name] = name[:length]
+    return short
+
+
+def _as_dict(run: RunFolder, now: Status) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "project": run.id[SHORTEST_ID + 1 :],
+        "path": str(run.path),
+        **asdict(now),
+        "age": round(_seconds_old(run), 1),
+        "bytes": control.size_of(run.path),
+    }
+
+
+def _seconds_old(run: RunFolder) -> float:
+    try:
+        began = datetime.datetime.strptime(run.id[:SHORTEST_ID], STAMP).replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:  # a folder that was renamed
+        began = os.stat(run.config_file).st_mtime  # noqa: PTH116
+    return max(0.0, time.time() - began)
+
+
+def _age(seconds: float) -> str:
+    """In one unit: 40 s, 12 min, 5 h, 3 d."""
+    if seconds < 90:
+        return _("{n} s").format(n=int(seconds))
+    if seconds < 5400:
+        return _("{n} min").format(n=int(seconds / 60))
+    if seconds < 172_800:
+        return _("{n} h").format(n=int(seconds / 3600))
+    return _("{n} d").format(n=int(seconds / 86_400))
+
+
+def _size(count: float) -> str:
+    """Three digits at most, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
