@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 TESTS ?=
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format words clean
 
 demo: $(INSTALLED)
 	$(BIN)/sft-wizard demo
@@ -24,6 +24,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Collects every sentence into the catalogues of tui/locale/ and says which still need a translation.
+words: $(INSTALLED)
+	$(BIN)/python -m tui.locale.update
 
 # torch first: its pin decides which build pip takes before anything else can ask for another.
 $(INSTALLED): pyproject.toml constraints.txt
