@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DATA = {".yaml", ".json", ".txt", ".md", ".jinja"}
+DATA = {".yaml", ".json", ".txt", ".md", ".jinja", ".mo"}
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +72,12 @@ def test_the_installed_tool_runs_from_anywhere(installed: Path, tmp_path: Path) 
     assert Path(origin).is_relative_to(installed.parent)
     assert run(tool, "--version", **clean(tmp_path)).strip() == f"sft-wizard {__version__}"
     assert str(tmp_path / "mine" / "config.yaml") in run(tool, "new", tmp_path / "mine", **clean(tmp_path))
+
+
+def test_the_installed_tool_speaks_chinese(installed: Path, tmp_path: Path) -> None:
+    """The compiled catalogue is found inside the package."""
+    script = "from tui.words import _, set_language; set_language('zh'); print(_('yes') == '\u662f')"
+    assert run(installed / "python", "-P", "-c", script, **clean(tmp_path)).strip() == "True"
 
 
 def test_a_folder_named_engine_in_the_users_project_is_not_ours(installed: Path, tmp_path: Path) -> None:
