@@ -7,9 +7,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,63 +17,11 @@ import pytest
 from engine.errors import DataError, Problem, RunError
 from engine.runs.events import read_events
 from engine.runs.folder import RunFolder
-from engine.runs.launch import start_worker, worker_environment
+from engine.runs.follow import Viewer
+from engine.runs.launch import Worker, start_worker, worker_environment
 from engine.runs.lock import FolderLock, Holder, held
 from engine.runs.worker import explain
-
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "tests.unit.run_steps"]
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
-class Bench:
-    """Prepares runs, starts workers and viewers, and leaves no process behind."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.started: list[subprocess.Popen[Any]] = []
-
-    def prepare(self, behave: str, steps: list[str] | None = None) -> RunFolder:
-        return RunFolder.create(self.folder / "logs", "test", {"steps": steps or ["train"], "behave": behave})
-
-    def worker(self, run: RunFolder, *extra: str, **options: Any) -> subprocess.Popen[Any]:
-        with run.log_file.open("ab") as log:
-            options = {"stdout": log, "stderr": log, **options}
-            process = subprocess.Popen([*COMMAND, str(run.path), *extra], cwd=ROOT, start_new_session=True, **options)
-        self.started.append(process)
-        return process
-
-    def viewer(self, run: RunFolder, *extra: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*COMMAND, "--view", str(run.path), *extra],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.started.append(process)
-        return process
-
-    def close(self) -> None:
-        for process in self.started:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
-        for state in self.folder.glob("logs/*/state.json"):
-            run = RunFolder(state.parent)
-            if run.alive():
-                os.kill(run.state()["pid"], signal.SIGKILL)
+from tests.unit.bench import COMMAND, ROOT, Bench, closing, training, until
 
 
 @pytest.fixture
@@ -82,16 +29,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.close()
-
-
-def training(run: RunFolder) -> bool:
-    return any(event["type"] == "phase" for event in read_events(run.events_file))
-
-
-def closing(run: RunFolder) -> dict[str, Any]:
-    """The one closing event of a run."""
-    (event,) = [event for event in read_events(run.events_file) if event["type"] in ("finished", "failed")]
-    return event
 
 
 def test_a_run_that_goes_well(bench: Bench) -> None:
@@ -354,3 +291,60 @@ def test_locks_of_outputs_lie_beside_them(tmp_path: Path) -> None:
     lock = FolderLock.take(lock_path(tmp_path / "out"), Holder.this_process("x"))
     assert held(tmp_path / ".out.lock")
     lock.release()
+
+
+# Viewers that attach
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_leaving_an_attached_viewer_leaves_the_run_alone(bench: Bench, number: int) -> None:
+    """Somebody who only looks must not be able to end a colleague's night of training with Ctrl+C."""
+    run = bench.prepare("train")
+    bench.worker(run)
+    until(lambda: training(run), "training")
+    process = bench.viewer(run, role="--attach")
+    assert process.stdout and json.loads(process.stdout.readline())["type"] == "run_started"
+    process.send_signal(number)
+    assert heard(process)[-1] == {"type": "ending", "left_running": True}
+    assert process.wait(20) == 0
+    assert run.alive()
+    assert run.state()["state"] == "running"
+
+
+def test_an_attached_viewer_hears_the_end(bench: Bench) -> None:
+    """Scripts wait for a run with attach and go by its exit code."""
+    run = bench.prepare("train")
+    bench.worker(run)
+    until(lambda: training(run), "training")
+    process = bench.viewer(run, role="--attach")
+    run.stop_file.touch()
+    assert [event["type"] for event in heard(process)] == ["run_started", "phase", "finished", "ending"]
+    assert process.wait(20) == 4
+
+
+def test_an_attached_viewer_is_told_of_a_crash(bench: Bench) -> None:
+    """Without it, attach would wait for ever on a run that the system's out-of-memory killer ended."""
+    run = bench.prepare("train")
+    worker = bench.worker(run)
+    until(lambda: training(run), "training")
+    process = bench.viewer(run, role="--attach")
+    assert process.stdout and process.stdout.readline()
+    worker.kill()
+    worker.wait()
+    assert [event.get("code") for event in heard(process)][-2] == "crashed_unseen"
+    assert process.wait(20) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_worker_is_being_started_reaches_it(bench: Bench, number: int) -> None:
+    """Ctrl+C in the first moment would otherwise leave a run going that nobody has the id of."""
+    run = bench.prepare("train")
+    told: list[dict[str, Any]] = []
+    with Viewer(told.append, has_terminal=True) as viewer:
+        os.kill(os.getpid(), number)
+        process = bench.worker(run)
+        until(lambda: training(run), "training")
+        ending = viewer.follow(run, Worker(process, None))
+    assert ending.exit_code == {signal.SIGINT: 130, signal.SIGTERM: 75}[number]  # type: ignore[index]
+    assert closing(run)["outcome"] == "stopped"
+    assert told[0]["type"] == "stopping"
