@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import EXIT_FAILED, ConfigError, EnvironmentProblem, Problem
+from engine.errors import EXIT_FAILED, ConfigError, EnvironmentProblem, Problem, ProblemError
 from engine.outputs import lock_path, read_marker
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
@@ -88,7 +88,10 @@ def removal(run: RunFolder, *, everything: bool) -> list[tuple[Path, int]]:
     """
     if status(run).alive:
         raise ConfigError(Problem("run_alive", {"run": run.id}))
-    config = run.config()
+    try:
+        config = run.config()
+    except (OSError, ProblemError):
+        config = {}  # a damaged run can be deleted too; what it made is not known then
     train = config.get("train", {}).get("config", {})
     found = [path for path in _outputs(config) if _last_written_by(path, run)] if everything else []
     for folder in found:

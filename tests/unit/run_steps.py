@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,11 @@ def run(work: Work) -> None:
                 work.poll()
                 time.sleep(0.02)
         case "stubborn":
+            while True:
+                time.sleep(1)
+        case "children":
+            child = subprocess.Popen(["sleep", "600"])
+            (work.run.path / "child").write_text(str(child.pid))
             while True:
                 time.sleep(1)
         case "kill itself":
