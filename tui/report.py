@@ -22,12 +22,12 @@ PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
 class Report:
-    """Draws events on `stream`: a live bar on a terminal, lines elsewhere. A context manager."""
+    """Draws events on `stream`: a live bar on a terminal, lines elsewhere or with `lines`. A context manager."""
 
-    def __init__(self, stream: TextIO | None = None):
+    def __init__(self, stream: TextIO | None = None, *, lines: bool = False):
         self.stream = stream or sys.stderr
         self.console = Console(file=self.stream, highlight=False, soft_wrap=True)
-        self.live = self.console.is_terminal
+        self.live = self.console.is_terminal and not self.console.is_dumb_terminal and not lines
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),

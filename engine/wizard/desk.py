@@ -36,12 +36,16 @@ class Started:
     notes: tuple[Problem, ...] = ()
 
 
-class Desk(Protocol):
-    """Both block: call them from a thread, or with a line that says what is awaited. They raise ProblemError."""
+class Finder(Protocol):
+    """Finds things out."""
 
     def find(self, request: Request, progress: Progress) -> Any:
         """What `Wizard.learn` takes."""
         ...
+
+
+class Desk(Finder, Protocol):
+    """Both block: call them from a thread, or with a line that says what is awaited. They raise ProblemError."""
 
     def start(self, wizard: Wizard, progress: Progress) -> Started:
         """Write the project and start its run."""
@@ -123,7 +127,7 @@ class ProcessDesk:
             threading.Thread(target=process.wait, daemon=True).start()
 
 
-def settle(wizard: Wizard, step: str, desk: Desk, progress: Progress) -> None:
+def settle(wizard: Wizard, step: str, desk: Finder, progress: Progress) -> None:
     """Find out everything that the step needs as it is answered now, one thing after another."""
     while wanted := wizard.needs(step):
         for request in wanted:

@@ -21,4 +21,8 @@ MESSAGES: dict[str, Message] = {
     "helper_died": Message(
         "Looking into {what} ended without a word ({how}).", "Try again; the system may be out of memory."
     ),
+    "nobody_to_ask": Message(
+        "There is no terminal to ask questions on.",
+        "Run a config instead: sft-wizard --replay config.yaml. sft-wizard new DIR writes one without asking.",
+    ),
 }

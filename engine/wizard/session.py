@@ -259,7 +259,7 @@ class Wizard:
         if self.value("replace") if replace is None else replace:
             settings["overwrite_output_dir"] = True
         return ProjectAnswers(
-            folder=self.path(str(self.value("project"))),
+            folder=self.folder(),
             model=self.model() or ALIAS,
             sample=chosen.removeprefix(SAMPLE) if chosen.startswith(SAMPLE) else None,
             source=self.source(),
@@ -326,7 +326,15 @@ class Wizard:
 
     def command(self) -> str:
         """What does the same without the wizard."""
-        return f"sft-wizard --replay {shlex.quote(str(Path(str(self.value('project'))) / 'config.yaml'))}"
+        return f"sft-wizard --replay {self.shell_path(self.folder() / 'config.yaml')}"
+
+    def folder(self) -> Path:
+        """The project's."""
+        return self.path(str(self.value("project")))
+
+    def shell_path(self, path: Path) -> str:
+        """As it is typed where the wizard was started."""
+        return shlex.quote(str(path.relative_to(self.cwd) if path.is_relative_to(self.cwd) else path))
 
     def begin(self) -> ProjectAnswers:
         """Start was chosen: the folder stays this one, and a later start may replace what this one writes."""

@@ -311,7 +311,7 @@ def _training(name: str) -> Question:
     optional = fields(TrainConfig)[name].default is None
 
     def choices(wizard: Wizard) -> tuple[Choice, ...]:
-        none = (Choice(None, Phrase("(none)")),) if optional else ()
+        none = (Choice(None, Phrase("(none)")),) if literals and optional else ()
         return (*none, *(Choice(value, verbatim(value)) for value in literals))
 
     return Question(

@@ -1,0 +1,102 @@
+"""After Start at plain prompts: watching the run in lines, the answers before and after, a chat, and what was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EXIT_OK, EXIT_STOPPED, ProblemError
+from engine.runs.folder import RunFolder
+from engine.runs.follow import Ending, Viewer
+from engine.runs.view import RunView
+from engine.text import clean
+from engine.wizard.desk import Started
+from engine.wizard.facts import made
+from engine.wizard.session import Wizard
+from tui.attaching import tell_history, tell_left
+from tui.prompts import Prompts
+from tui.report import Report, command
+from tui.running import has_terminal, tell_outputs, tell_proof
+from tui.talking import talk
+from tui.words import _, problem_line, say
+
+ANSWER_LENGTH = 300
+YES = ("y", "yes", "是")
+
+Talk = Callable[[str], object]
+
+
+def talk_here(folder: str) -> object:
+    """A conversation with a project's model, as `sft-wizard chat` has it."""
+    return talk(folder, None, False, None, longest=512, temperature=0.0)
+
+
+def watch(run: RunFolder, prompts: Prompts) -> Ending:
+    """Show a run in lines until it ends; Ctrl+C only ends the watching."""
+    view = RunView(run)
+    prompts.tell(_("Ctrl+C ends the watching, not the run."))
+    with Report(lines=True) as report:
+        tell_history(report, view.poll())
+        with Viewer(report.event, has_terminal(), attached=True) as viewer:
+            ending = viewer.attach(run, view.reader)
+        if ending.left_running:
+            tell_left(report, view.poll())
+        elif ending.event and ending.event["type"] == "failed":
+            report.say(_("The log has the details: {path}").format(path=run.log_file))
+        elif ending.exit_code == EXIT_STOPPED:
+            again = f"{command()} resume {run.id}"
+            report.say(_("Stopped. What was learned is saved; to go on: {command}").format(command=again))
+        else:
+            tell_proof(report)
+    return ending
+
+
+def conclude(wizard: Wizard, started: Started, prompts: Prompts, talk: Talk) -> int | None:
+    """Everything after the start; the exit code, or None where the person wants to change answers and start again."""
+    if started.run is None:
+        prompts.tell(_("Nothing to do: this config has been run to its end (--fresh does it anew)."))
+    else:
+        ending = watch(started.run, prompts)
+        if ending.left_running:
+            return EXIT_OK
+        if ending.exit_code == EXIT_STOPPED:
+            return EXIT_STOPPED
+        if ending.exit_code != EXIT_OK:
+            again = _yes(prompts, _("Change answers and start again? [y/N]"))
+            return None if again else ending.exit_code
+    folder = started.config.parent
+    outputs = {**started.outputs, **(started.run.outputs() if started.run else {})}
+    _tell_answers(_answers(folder, outputs), prompts)
+    if "adapter" in outputs and _yes(prompts, _("Talk to it? [y/N]")):
+        try:
+            talk(str(folder))
+        except ProblemError as error:
+            for problem in error.problems:
+                prompts.tell(problem_line(problem))
+    for line in made(wizard, outputs):
+        prompts.tell(say(line))
+    tell_outputs(outputs)
+    return EXIT_OK
+
+
+def _tell_answers(answers: Sequence[dict[str, Any]], prompts: Prompts) -> None:
+    """Before and after, one below the other."""
+    for answer in answers:
+        prompts.tell()
+        prompts.tell(_("Question: {text}").format(text=clean(answer["question"], ANSWER_LENGTH)))
+        prompts.tell(_("Before: {text}").format(text=clean(answer["base"], ANSWER_LENGTH)))
+        prompts.tell(_("After: {text}").format(text=clean(answer["tuned"], ANSWER_LENGTH)))
+    if answers:
+        prompts.tell()
+
+
+def _answers(folder: Path, outputs: dict[str, str]) -> list[dict[str, Any]]:
+    """Of this run; where it had nothing to do, of the newest that asked."""
+    files = [Path(outputs["answers"])] if "answers" in outputs else sorted(folder.glob("logs/*/answers.jsonl"))[-1:]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _yes(prompts: Prompts, asks: str) -> bool:
+    return prompts.ask(asks).strip().lower() in YES

@@ -1,0 +1,203 @@
+"""The wizard as plain questions and numbered lists, for dumb terminals, screen readers and those who prefer them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from engine.errors import EXIT_INTERRUPTED, EXIT_OK, ProblemError
+from engine.runs import index
+from engine.runs.folder import RunFolder
+from engine.runs.status import status
+from engine.text import Phrase
+from engine.wizard import draft
+from engine.wizard.desk import Desk, Started
+from engine.wizard.session import Wizard
+from engine.wizard.steps import Step, following, preceding, step, steps
+from tui.asking import BACK, Asker
+from tui.ending import Talk, conclude, talk_here, watch
+from tui.phases import state_title
+from tui.prompts import Prompts, terminal_prompts
+from tui.report import command
+from tui.running import tell_outputs
+from tui.words import _, noop, say, translate
+
+LEAVE = "q"
+MOST_RUNS = 5  # that are offered to be watched
+
+_OFFER = noop("Go on with your answers, at the step {step}, begun in {folder}")
+_STATES = {"new": noop("new"), "same": noop("there already, the same"), "in the way": noop("there already, differs")}
+
+
+def run_plain(wizard: Wizard, desk: Desk, *, prompts: Prompts | None = None, talk: Talk = talk_here) -> int:
+    """From the first question to the finished model; returns the exit code.
+
+    talk: opens a conversation with the project in a folder. Raises ConfigError where there is nobody to ask.
+    """
+    if prompts is None:
+        prompts = terminal_prompts(os.environ, can_ask=sys.stdin.isatty() and sys.stderr.isatty())
+    dialogue = Dialogue(wizard, desk, prompts, talk)
+    try:
+        return dialogue.run()
+    except (EOFError, KeyboardInterrupt):
+        desk.cancel()
+        dialogue.leave()
+        return EXIT_INTERRUPTED
+
+
+class Dialogue:
+    """One pass through the steps. The draft is kept after every step and every answer of the review."""
+
+    def __init__(self, wizard: Wizard, desk: Desk, prompts: Prompts, talk: Talk):
+        self.wizard, self.desk, self.prompts, self.talk = wizard, desk, prompts, talk
+        self.asker = Asker(wizard, desk, prompts)
+        self.now: Step = steps(wizard)[0]
+        self.begun = self.starting = self.watching = False
+
+    def run(self) -> int:
+        """Everything, in order."""
+        run = self._offer()
+        if run is not None:
+            self.watching = True
+            code = watch(run, self.prompts).exit_code
+            tell_outputs(run.outputs())
+            return code
+        self.prompts.tell(
+            _("Enter takes what is in brackets. ? explains, < goes back, Ctrl+C leaves and keeps your answers.")
+        )
+        self.begun = True
+        while True:
+            self._questions()
+            started = self._review()
+            if started is None:
+                self.leave()
+                return EXIT_OK
+            self.watching = True
+            code = conclude(self.wizard, started, self.prompts, self.talk)
+            if code is not None:
+                return code
+            self.watching = False
+
+    def leave(self) -> None:
+        """The last two lines: what is kept and how to go on."""
+        self.prompts.tell()
+        if self.watching or self.starting:
+            self.prompts.tell(_("The run needs nobody to watch it."))
+            self.prompts.tell(_("To see it: {command}").format(command=f"{command()} runs"))
+        elif self.begun and self.wizard.answers:
+            self._keep()
+            self.prompts.tell(_("Your answers are kept, up to the step {step}.").format(step=say(self.now.title)))
+            self.prompts.tell(_("To go on: {command}").format(command=f"{command()} --plain"))
+        else:
+            self.prompts.tell(_("Nothing was written."))
+            self.prompts.tell(_("To begin again: {command}").format(command=f"{command()} --plain"))
+
+    def _offer(self) -> RunFolder | None:
+        """What a person may have come back for: a draft, which is taken up here, or a run to watch."""
+        kept = None if self.wizard.answers else draft.load()
+        seen = [(run, status(run)) for run in index.known(self.wizard.cwd)]
+        alive = [(run, found) for run, found in seen if found.alive][:MOST_RUNS]
+        offers = []
+        if kept:
+            offers.append(say(Phrase(_OFFER, {"step": step(kept.step).title, "folder": kept.cwd})))
+        for run, found in alive:
+            offers.append(_("Watch the run {run}: {state}").format(run=run.id, state=state_title(found.state)))
+        if not offers:
+            return None
+        offers.append(_("Begin anew"))
+        for number, offer in enumerate(offers, 1):
+            self.prompts.tell(f"  {number}. {offer}")
+        chosen = self._number(_("What next, number [1]:"), len(offers)) - 1
+        if kept and chosen == 0:
+            self.wizard, self.now = kept.wizard(), step(kept.step)
+            self.asker = Asker(self.wizard, self.desk, self.prompts)
+            return None
+        runs = [run for run, _found in alive]
+        return ([None] * bool(kept) + runs + [None])[chosen]
+
+    def _number(self, asks: str, most: int) -> int:
+        """One of 1 to `most`; Enter is 1."""
+        while True:
+            text = self.prompts.ask(asks).strip() or "1"
+            if text.isdecimal() and 0 < int(text) <= most:
+                return int(text)
+            self.prompts.tell(_("Type a number from 1 to {most}.").format(most=most))
+
+    def _questions(self) -> None:
+        """The steps up to the review, there and back."""
+        from_behind = False
+        while self.now.id != "review":
+            if self.asker.step(self.now, from_behind=from_behind):
+                after = following(self.wizard, self.now.id)
+                assert after is not None  # the review is there
+                self.now, from_behind = after, False
+            elif before := self._before(self.now):
+                self.now, from_behind = before, True
+            else:
+                self.prompts.tell(_("This is the first question."))
+                from_behind = False
+            self._keep()
+
+    def _before(self, now: Step) -> Step | None:
+        """The nearest step before with something to ask."""
+        before = preceding(self.wizard, now.id)
+        while before and not self.wizard.questions(before.id):
+            before = preceding(self.wizard, before.id)
+        return before
+
+    def _keep(self) -> None:
+        draft.save(self.wizard, self.now)
+
+    def _review(self) -> Started | None:
+        """All that was answered and will be written, until it is started; None where the person leaves."""
+        review = step("review")
+        self.prompts.tell()
+        self.prompts.tell(say(review.title).upper())
+        self.prompts.tell(say(review.intro))
+        while True:
+            for needed in ("model", "data", "review"):
+                self.asker.look(needed, quiet=True)
+            self._show_review()
+            answers = self.wizard.review()
+            text = self.prompts.ask(_("Enter starts, a number changes an answer, < goes back, q leaves:")).strip()
+            if text == LEAVE:
+                return None
+            if text == BACK:
+                self.now = self._before(review) or self.now
+                self._questions()
+            elif text.isdecimal() and 0 < int(text) <= len(answers):
+                self.asker.edit(answers[int(text) - 1].question)
+                self._keep()
+            elif text:
+                self.prompts.tell(_("Type a number from 1 to {most}.").format(most=len(answers)))
+            elif self.wizard.problems("review"):
+                self.wizard.forget_refusals()
+            elif started := self._start():
+                return started
+
+    def _show_review(self) -> None:
+        tell, tree = self.prompts.tell, self.wizard.tree()
+        for number, answer in enumerate(self.wizard.review(), 1):
+            tell(f"  {number}. {self.asker.summary(answer.question)}")
+        if tree.files:
+            tell(_("Files in {folder}:").format(folder=self.wizard.folder()))
+        for file in tree.files:
+            tell(f"  {file.path}: {translate(_STATES[file.state])}")
+        tell(_("The same without questions: {command}").format(command=self.wizard.command()))
+        self.asker.tell_problems([*tree.notes, *self.wizard.problems("review")])
+
+    def _start(self) -> Started | None:
+        """Write the project and start its run; None where that cannot be, which was told."""
+        self.prompts.tell(_("Writing the project and starting its run …"))
+        self.starting = True
+        try:
+            started = self.desk.start(self.wizard, self.asker.progress)
+        except ProblemError as error:
+            self.starting = False
+            self._keep()
+            self.asker.tell_problems(list(error.problems))
+            return None
+        self.starting = False
+        draft.drop()
+        self.asker.tell_problems(list(started.notes))
+        return started
