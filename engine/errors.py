@@ -5,10 +5,15 @@ The English words live beside each room (`engine/<room>/messages.py`) and are ga
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.text import Phrase
+
 Severity = Literal["error", "warning", "note"]
+
+_TEMPLATE = re.compile(r"(?:[^{}]|\{[^\W\d]\w*\}|\{\{|\}\})*")
 
 EXIT_OK = 0
 EXIT_FAILED = 1  # the run failed
@@ -21,7 +26,7 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. `code` selects the words; `params` fill them and hold JSON values only.
+    """One finding. `code` selects the words; `params` fill them and hold JSON values, or phrases where they are words.
 
     `file`, `line` and `column` (both from 1) say where; `key` is the config key or data column concerned.
     """
@@ -43,7 +48,7 @@ class Problem:
         """The problem as a JSON object without empty members."""
         raw = {
             "code": self.code,
-            "params": self.params,
+            "params": {name: _plain(value) for name, value in self.params.items()},
             "key": self.key,
             "file": self.file,
             "line": self.line,
@@ -55,7 +60,27 @@ class Problem:
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Problem:
         """Inverse of `as_dict`; members it does not know are ignored."""
-        return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        if isinstance(known.get("params"), dict):
+            known["params"] = {name: _words(value) for name, value in known["params"].items()}
+        return cls(**known)
+
+
+def _plain(value: Any) -> Any:
+    """A phrase as a JSON object, anything else as it is."""
+    if isinstance(value, Phrase):
+        return {"phrase": value.text, "values": {name: _plain(inner) for name, inner in value.values.items()}}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _words(value: Any) -> Any:
+    """Inverse of `_plain`. What comes out of a file is a template only where it has plain gaps, and text elsewhere."""
+    if isinstance(value, dict) and value.keys() == {"phrase", "values"} and isinstance(value["values"], dict):
+        text = str(value["phrase"])
+        if not _TEMPLATE.fullmatch(text):
+            return text
+        return Phrase(text, {name: _words(inner) for name, inner in value["values"].items()})
+    return [_words(inner) for inner in value] if isinstance(value, list) else value
 
 
 class ProblemError(Exception):

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from engine.text import NOTHING, Phrase, verbatim
+
 GIB = 1 << 30
 
 
@@ -41,7 +43,7 @@ class Hardware:
     """Usable GPUs, and where there are none, why."""
 
     gpus: tuple[Gpu, ...]
-    reason: str = ""
+    reason: Phrase = NOTHING
     driver: str = ""
 
     def best(self) -> Gpu | None:
@@ -73,10 +75,12 @@ def probe(nvml: Any = None, visible: str | None = None) -> Hardware:
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
     if visible is None or not found:
-        return Hardware(tuple(found), "" if found else failed or "NVML lists no device", driver)
+        reason = verbatim(failed) if failed else Phrase("NVML lists no device")
+        return Hardware(tuple(found), NOTHING if found else reason, driver)
     wanted = [part.strip() for part in visible.split(",") if part.strip()]
     kept = tuple(gpu for gpu in found if any(gpu.uuid.startswith(part) or str(gpu.index) == part for part in wanted))
-    return Hardware(kept, "" if kept else f"CUDA_VISIBLE_DEVICES={visible!r} leaves none", driver)
+    reason = Phrase("CUDA_VISIBLE_DEVICES={visible} leaves none", {"visible": visible})
+    return Hardware(kept, NOTHING if kept else reason, driver)
 
 
 def host(root: Path = Path("/")) -> Host:
@@ -117,12 +121,12 @@ def _text(raw: str | bytes) -> str:
     return raw.decode() if isinstance(raw, bytes) else raw
 
 
-def _reason(nvml: Any, error: Any) -> str:
+def _reason(nvml: Any, error: Any) -> Phrase:
     kind = type(error).__name__
     if "LibraryNotFound" in kind:
-        return "no NVIDIA driver is installed"
+        return Phrase("no NVIDIA driver is installed")
     if "DriverNotLoaded" in kind:
-        return "the NVIDIA driver is not loaded"
+        return Phrase("the NVIDIA driver is not loaded")
     if "NoPermission" in kind:
-        return "no permission to use the NVIDIA driver"
-    return str(error)
+        return Phrase("no permission to use the NVIDIA driver")
+    return verbatim(error)

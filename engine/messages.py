@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import Problem
-from engine.text import Translate, clean
+from engine.text import Phrase, Translate, clean
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ def catalogue() -> dict[str, Message]:
     return {code: found for room in (config, data, merge, runs, train, wizard) for code, found in room.MESSAGES.items()}
 
 
-def fill(template: str, problem: Problem) -> str:
+def fill(template: str, problem: Problem, translate: Translate = str) -> str:
     """`template` with the problem's parameters; a parameter that is missing shows as its name."""
-    values = _Parameters({name: _shown(value) for name, value in problem.params.items()})
+    values = _Parameters({name: _shown(value, translate) for name, value in problem.params.items()})
     values.setdefault("key", problem.key or "")
     values.setdefault("file", problem.file or "")
     return clean(template.format_map(values))
@@ -42,9 +42,9 @@ def render(problem: Problem, translate: Translate = str) -> str:
     source = catalogue().get(problem.code, Message("{code} {params}"))
     message = Message(translate(source.text), translate(source.hint) if source.hint else "")
     problem = replace(problem, params={"code": problem.code, "params": problem.params or "", **problem.params})
-    head = fill(_capital(message.text), problem).strip()
+    head = fill(_capital(message.text), problem, translate).strip()
     text = f"{clean(problem.place)}: {head}" if problem.place else head
-    hint = fill(_capital(message.hint), problem)
+    hint = fill(_capital(message.hint), problem, translate)
     return f"{text}\n  {hint}" if hint else text
 
 
@@ -59,7 +59,12 @@ class _Parameters(dict[str, Any]):
         return "{" + name + "}"
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, translate: Translate) -> Any:
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(str(_shown(item, translate)) for item in value)
+    if isinstance(value, Phrase):
+        try:
+            return value.say(translate)
+        except LookupError:  # an event that lacks a value
+            return value.text
     return value

@@ -302,7 +302,7 @@ def _device(job: Job, require_gpu: bool, hardware: Hardware | None, notes: list[
     hardware = hardware or probe()
     best = hardware.best()
     if require_gpu and (use_cpu or best is None):
-        reason = "the config says use_cpu: true" if use_cpu else hardware.reason
+        reason = Phrase("the config says use_cpu: true") if use_cpu else hardware.reason
         raise EnvironmentProblem(Problem("gpu_required", {"reason": reason}))
     if best is None and job.train:
         notes.append(Problem("no_gpu", {"reason": hardware.reason}, severity="note"))

@@ -47,6 +47,12 @@ class Phrase:
         }
         return translate(self.text).format_map(filled) if self.text else ""
 
+    def __str__(self) -> str:
+        return self.say()
+
+
+NOTHING = Phrase("")
+
 
 def verbatim(text: object) -> Phrase:
     """A name, path or other text that is not translated."""

@@ -7,7 +7,7 @@ import math
 import operator
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
 from typing import Any, Generic, TypeVar, get_args
 
@@ -16,7 +16,7 @@ import msgspec
 from engine.config.reading import Document, parse_document, type_name
 from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta, names
 from engine.errors import ConfigError, Problem
-from engine.text import clean
+from engine.text import Phrase, clean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -100,18 +100,18 @@ class _Check(Generic[T]):
         elif name in table["refused"]:
             if value in _UNSET:
                 return
-            self.say("key_refused", name, instead=table["refused"][name])
+            self.say("key_refused", name, instead=Phrase(table["refused"][name]))
         elif name in table["no_effect"]:
-            self.note("key_no_effect", name, reason=table["no_effect"][name])
+            self.note("key_no_effect", name, reason=Phrase(table["no_effect"][name]))
         elif name in table["passed"] and self.struct is TrainConfig:
             self.through(name, value, table["passed"][name])
         elif name in table["llamafactory"]:
             if value is not None and value != table["llamafactory"][name]:
                 self.say("key_not_supported", name, default=_shown(table["llamafactory"][name]))
         elif name in fields(TrainConfig) or name in table["passed"]:
-            self.note("key_other_command", name, command="training")
+            self.note("key_other_command", name, command=Phrase("training"))
         elif name in fields(MergeConfig):
-            self.note("key_other_command", name, command="merging")
+            self.note("key_other_command", name, command=Phrase("merging"))
         else:
             self.unknown(name)
 
@@ -169,8 +169,8 @@ class _Check(Generic[T]):
         if value is False and name.endswith("_strategy"):  # YAML reads `no` as false
             value = "no"
         if not any(_FITS[kind](value) for kind in kinds):
-            words = " or ".join(_KINDS[kind] for kind in kinds if kind != "null")
-            self.say("value_wrong", name, expected=words, found=_found(value))
+            words = [_KINDS[kind] for kind in kinds if kind != "null"]
+            self.say("value_wrong", name, expected=_either(words), found=_found(value))
             return
         self.passed[name] = value
 
@@ -186,7 +186,7 @@ class _Check(Generic[T]):
         for name in _required(self.struct):
             if name not in self.values and name not in reported:
                 text = meta(self.struct, name).description or ""
-                self.say("missing_key", name, help=text)
+                self.say("missing_key", name, help=Phrase(text))
 
     def across(self, values: dict[str, Any]) -> None:
         if not values.get("do_train", True):
@@ -194,39 +194,52 @@ class _Check(Generic[T]):
         if values.get("bf16") and values.get("fp16"):
             self.say("bf16_and_fp16", "fp16")
         if not names(values["dataset"]):
-            self.say("value_wrong", "dataset", expected="one or more names", found="nothing")
+            self.say("value_wrong", "dataset", expected=Phrase("one or more names"), found=type_name(None))
         if values.get("eval_strategy", "no") != "no" and not values.get("val_size"):
             self.say("eval_without_rows", "eval_strategy")
         size = values.get("val_size", 0)
         if size >= 1 and size != int(size):
-            self.say("value_wrong", "val_size", expected="a share below 1 or a whole number", found=repr(size))
+            share = Phrase("a share below 1 or a whole number")
+            self.say("value_wrong", "val_size", expected=share, found=repr(size))
 
 
-def expected(struct: type[msgspec.Struct], name: str) -> str:
+def expected(struct: type[msgspec.Struct], name: str) -> Phrase:
     """What a key takes, in a person's words: `a whole number from 1 to 4096`."""
     annotated = hints(struct)[name]
     text = str(annotated)
     choices = re.search(r"Literal\[([^\]]*)\]", text)
     if choices:
-        return "one of " + choices.group(1).replace("'", "")
+        return Phrase("one of {choices}", {"choices": choices.group(1).replace("'", "")})
     if _inner_struct(annotated):
-        return "a mapping"
+        return _KINDS["dict"]
     kinds = [
         words
-        for kind, words in _PLAIN.items()
-        if re.search(kind, re.sub(r"dict\[[^]]*\]", "dict", text.split("msgspec")[0]))
+        for kind, words in _KINDS.items()
+        if re.search(rf"\b{kind}\b", re.sub(r"dict\[[^]]*\]", "dict", text.split("msgspec")[0]))
     ]
     if "list[str]" in text:
-        kinds = ["text", "a list of texts"] if "str | list" in text else ["a list of texts"]
-    limits = bounds(struct, name)
+        kinds = [_KINDS["str"], _TEXTS] if "str | list" in text else [_TEXTS]
+    return _bounded(_either(kinds), bounds(struct, name))
+
+
+def _either(kinds: list[Phrase]) -> Phrase:
+    """`a number or text`."""
+    return reduce(lambda one, other: Phrase("{one} or {other}", {"one": one, "other": other}), kinds)
+
+
+def _bounded(kind: Phrase, limits: dict[str, float]) -> Phrase:
+    """`a number from 0 to below 1`."""
     low, high = (limits.get(inclusive, limits.get(strict)) for inclusive, strict in (("ge", "gt"), ("le", "lt")))
-    said = ""
-    if low is not None and high is not None:
-        said = f" above {low:.15g} and up" if "gt" in limits else f" from {low:.15g}"
-        said += f" to below {high:.15g}" if "lt" in limits else f" to {high:.15g}"
-    elif low is not None:
-        said = f" above {low:.15g}" if "gt" in limits else f" of at least {low:.15g}"
-    return " or ".join(kinds) + said
+    if low is None:
+        return kind
+    values = {"kind": kind, "low": f"{low:.15g}", "high": "" if high is None else f"{high:.15g}"}
+    if high is None:
+        return Phrase("{kind} above {low}", values) if "gt" in limits else Phrase("{kind} of at least {low}", values)
+    if "gt" in limits:
+        return Phrase("{kind} above {low} and up to {high}", values)
+    if "lt" in limits:
+        return Phrase("{kind} from {low} to below {high}", values)
+    return Phrase("{kind} from {low} to {high}", values)
 
 
 def _within(value: float, limits: dict[str, float]) -> bool:
@@ -242,22 +255,15 @@ def _finite(value: float) -> bool:
 
 
 _COMPARE = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
-_PLAIN = {
-    r"\bint\b": "a whole number",
-    r"\bfloat\b": "a number",
-    r"\bbool\b": "true or false",
-    r"\bstr\b": "text",
-    r"\blist\b": "a list",
-    r"\bdict\b": "a mapping",
-}
 _KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "list": "a list",
-    "dict": "a mapping",
+    "int": Phrase("a whole number"),
+    "float": Phrase("a number"),
+    "bool": Phrase("true or false"),
+    "str": Phrase("text"),
+    "list": Phrase("a list"),
+    "dict": Phrase("a mapping"),
 }
+_TEXTS = Phrase("a list of texts")
 _FITS = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
@@ -292,7 +298,7 @@ def _inner_struct(annotated: Any) -> type[msgspec.Struct] | None:
 _UNSET: tuple[Any, ...] = (None, False, "", [], {})  # a refused key that asks for nothing is no obstacle
 
 
-def _found(value: Any) -> str:
+def _found(value: Any) -> str | Phrase:
     """A value as the file has it, cut; the kind of a list or mapping."""
     if isinstance(value, list | dict):
         return type_name(value)

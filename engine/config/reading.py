@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from engine.errors import ConfigError, Problem
+from engine.text import Phrase, verbatim
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
@@ -125,14 +126,20 @@ def parse_value(text: str) -> Any:
     return None if root is None else _Builder("--set", {}).build(root, ())
 
 
-def type_name(value: Any) -> str:
+def type_name(value: Any) -> Phrase:
     """The kind of value in a person's words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true/false"
-    kinds = {int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
-    return kinds.get(type(value), type(value).__name__)
+    return _TYPE_NAMES.get(type(value)) or verbatim(type(value).__name__)
+
+
+_TYPE_NAMES = {
+    type(None): Phrase("nothing"),
+    bool: Phrase("true/false"),
+    int: Phrase("a whole number"),
+    float: Phrase("a number"),
+    str: Phrase("text"),
+    list: Phrase("a list"),
+    dict: Phrase("a mapping"),
+}
 
 
 def _compose(text: str, file: str) -> yaml.Node | None:
@@ -140,7 +147,7 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        params = {"reason": f"character {error.character:#x} is not allowed"}
+        params = {"reason": Phrase("character {character} is not allowed", {"character": f"{error.character:#x}"})}
         raise ConfigError(Problem("yaml_syntax", params, None, file or None, line)) from None
     try:
         node: yaml.Node | None = loader.get_single_node()
@@ -181,7 +188,7 @@ class _Builder:
             code, limit = ("yaml_too_deep", MAX_DEPTH) if len(path) > MAX_DEPTH else ("yaml_too_many", MAX_NODES)
             raise ConfigError(Problem(code, {"limit": limit}, file=self.file, line=line))
         if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS[type(node)]:
-            params = {"reason": f"the tag {node.tag} has no place here"}
+            params = {"reason": Phrase("the tag {tag} has no place here", {"tag": node.tag})}
             raise ConfigError(Problem("yaml_syntax", params, file=self.file, line=line, column=column))
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -192,15 +199,18 @@ class _Builder:
                 return int(node.value.replace("_", ""), 8)
             return self.construct.construct_object(node)
         except (yaml.YAMLError, ValueError, KeyError) as error:
-            params = {"reason": getattr(error, "problem", None) or str(error)}
-            raise ConfigError(Problem("yaml_syntax", params, file=self.file, line=line, column=column)) from None
+            reason = getattr(error, "problem", None) or str(error)
+            raise ConfigError(
+                Problem("yaml_syntax", {"reason": reason}, file=self.file, line=line, column=column)
+            ) from None
 
     def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name_node, value_node in node.value:
             line = name_node.start_mark.line + 1
             if not isinstance(name_node, yaml.ScalarNode):
-                raise ConfigError(Problem("yaml_syntax", {"reason": "a key must be text"}, file=self.file, line=line))
+                reason = Phrase("a key must be text")
+                raise ConfigError(Problem("yaml_syntax", {"reason": reason}, file=self.file, line=line))
             name = str(name_node.value)
             here = (*path, name)
             if name in values:

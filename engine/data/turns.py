@@ -10,6 +10,9 @@ from engine.data.readers import Row
 from engine.data.readers.jsonrows import type_name
 from engine.data.registry import Columns, DatasetEntry, Tags
 from engine.errors import Problem
+from engine.text import Phrase
+
+_LIST = Phrase("a list")
 
 _ASKS: tuple[Role, Role] = ("user", "observation")
 _ANSWERS: tuple[Role, Role] = ("assistant", "function")
@@ -58,7 +61,7 @@ def message_turns(
     if messages is None or messages == []:
         raise DroppedRowError("data_row_no_messages", column)
     if not isinstance(messages, list):
-        raise DroppedRowError("data_row_type", column, column=column, expected="a list", found=type_name(messages))
+        raise DroppedRowError("data_row_type", column, column=column, expected=_LIST, found=type_name(messages))
     pairs = [_message(message, number, column, members) for number, message in enumerate(messages, 1)]
     system = None
     offset = 1
@@ -89,7 +92,7 @@ def history_turns(history: object, column: str) -> list[Turn]:
     if history is None or history == "" or history == []:
         return []
     if not isinstance(history, list):
-        raise DroppedRowError("data_row_type", column, column=column, expected="a list", found=type_name(history))
+        raise DroppedRowError("data_row_type", column, column=column, expected=_LIST, found=type_name(history))
     turns = []
     for number, pair in enumerate(history, 1):
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
@@ -104,7 +107,7 @@ def text_of(values: Mapping[str, Any], column: str | None) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise DroppedRowError("data_row_type", column, column=column, expected="text", found=type_name(value))
+        raise DroppedRowError("data_row_type", column, column=column, expected=Phrase("text"), found=type_name(value))
     return value
 
 

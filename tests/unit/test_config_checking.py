@@ -199,7 +199,7 @@ def test_a_key_like_no_other_suggests_nothing() -> None:
 def test_a_wrong_value_says_what_the_key_takes(line: str, expected: str, found: str) -> None:
     wrong = problem(line + "\n")
     assert (wrong.code, wrong.key, wrong.line) == ("value_wrong", line.partition(":")[0], 5)
-    assert wrong.params == {"expected": expected, "found": found}
+    assert {name: str(value) for name, value in wrong.params.items()} == {"expected": expected, "found": found}
 
 
 def test_a_number_beyond_all_floats_is_out_of_bounds_not_a_crash() -> None:
@@ -328,8 +328,10 @@ def test_old_names_are_understood() -> None:
 def test_keys_of_the_other_command_are_noted() -> None:
     """LLaMA-Factory refuses a training YAML at export; a user who keeps one file for both can."""
     checked = merge("learning_rate: 1e-4\nneftune_noise_alpha: 5\n")
-    assert [(note.code, note.params["command"]) for note in checked.notes] == [("key_other_command", "training")] * 2
-    assert [note.params["command"] for note in train("export_size: 3\n").notes] == ["merging"]
+    assert [(note.code, str(note.params["command"])) for note in checked.notes] == [
+        ("key_other_command", "training")
+    ] * 2
+    assert [str(note.params["command"]) for note in train("export_size: 3\n").notes] == ["merging"]
 
 
 @pytest.mark.parametrize("command", [train, merge])

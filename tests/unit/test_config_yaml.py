@@ -181,7 +181,7 @@ def test_an_empty_file(text: str) -> None:
 @pytest.mark.parametrize(("text", "found"), [("- a\n- b\n", "a list"), ("[1]", "a list"), ("words", "text")])
 def test_a_file_without_keys(text: str, found: str) -> None:
     problem = refusal(text)
-    assert (problem.code, problem.params["found"]) == ("config_not_mapping", found)
+    assert (problem.code, str(problem.params["found"])) == ("config_not_mapping", found)
 
 
 def problem_of(file: Path) -> Problem:

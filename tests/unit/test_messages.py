@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import string
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from engine.errors import ConfigError, Problem
 from engine.messages import Message, catalogue, fill, render
+from engine.text import Phrase
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "engine").rglob("*.py"), *(ROOT / "tui").rglob("*.py")])
@@ -124,6 +126,23 @@ def test_a_problem_survives_events_and_state() -> None:
     problem = Problem("x", {"a": [1]}, "k", "f", 1, 2, "warning")
     assert Problem.from_dict(problem.as_dict() | {"later": 1}) == problem
     assert Problem.from_dict(Problem("x").as_dict()) == Problem("x")
+
+
+def test_words_in_a_problem_are_translated_wherever_it_went() -> None:
+    """An event written by a run last week is read in the language of today."""
+    kinds = [Phrase("a number"), Phrase("{kind} above {low}", {"kind": Phrase("a list"), "low": "{x}"})]
+    problem = Problem("value_wrong", {"expected": kinds[1], "found": kinds}, "k")
+    again = Problem.from_dict(json.loads(json.dumps(problem.as_dict())))
+    assert again == problem
+    german = {"a number": "eine Zahl", "a list": "eine Liste", "{kind} above {low}": "{kind} über {low}"}
+    text = render(again, lambda text: german.get(text, text))
+    assert text == "k takes eine Liste über {x}, not eine Zahl, eine Liste über {x}."
+
+
+@pytest.mark.parametrize("text", ["cut {wor", "{missing}", "{0}", "{a.b}", "{a:999999999999}", "{a!x}"])
+def test_words_that_were_cut_in_an_event_break_nothing(text: str) -> None:
+    raw = {"code": "value_wrong", "params": {"expected": {"phrase": text, "values": {"a": 1}}, "found": {"phrase": 1}}}
+    assert text in render(Problem.from_dict(raw))
 
 
 def test_messages_are_values() -> None:

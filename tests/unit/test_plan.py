@@ -16,9 +16,10 @@ from engine.hardware import GIB, Gpu, Hardware
 from engine.outputs import lock_path, mark_finished, mark_started
 from engine.pipeline import Plan, make_plan
 from engine.runs.lock import FolderLock, Holder
+from engine.text import Phrase
 from tests.unit.test_models import CONFIG, weights
 
-NO_GPU = Hardware((), "no GPU in this test")
+NO_GPU = Hardware((), Phrase("no GPU in this test"))
 GPUS = Hardware(
     (Gpu(0, "GPU-aaaa", "H100", 80 * GIB, 10 * GIB), Gpu(1, "GPU-bbbb", "H100", 80 * GIB, 70 * GIB)),
 )

@@ -21,8 +21,9 @@ from engine.project import (
     sample,
     samples,
 )
+from engine.text import Phrase
 
-CPU = Hardware((), "no GPU in this test")
+CPU = Hardware((), Phrase("no GPU in this test"))
 
 
 def answers(folder: Path, **changes: Any) -> ProjectAnswers:

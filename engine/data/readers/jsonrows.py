@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from engine.data.readers.jsontext import BrokenJSONError, decode, decode_near, lone_surrogate, resync, row_keys
 from engine.data.readers.rowfile import Findings, Row
 from engine.data.readers.source import UNDECODED, read_lines, read_text
+from engine.text import Phrase, verbatim
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -243,7 +244,16 @@ def _place(text: str, position: int, known: _Mark = _START) -> tuple[int, int]:
     return mark.line, position - mark.newline
 
 
-def type_name(value: object) -> str:
+def type_name(value: object) -> Phrase:
     """The JSON word for a value's type."""
-    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a number", float: "a number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+    return _TYPE_NAMES.get(type(value)) or verbatim("null" if value is None else type(value).__name__)
+
+
+_TYPE_NAMES = {
+    dict: Phrase("an object"),
+    list: Phrase("a list"),
+    str: Phrase("text"),
+    bool: Phrase("true/false"),
+    int: Phrase("a number"),
+    float: Phrase("a number"),
+}

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.data.readers.rowfile import Findings
+from engine.text import Phrase
 
 _HEAD = 65536
 _MAGIC = (
     (b"\x1f\x8b", "gzip"),
-    (b"PK\x03\x04", "zip (or a spreadsheet such as .xlsx)"),
+    (b"PK\x03\x04", Phrase("zip (or a spreadsheet such as .xlsx)")),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"BZh", "bzip2"),
@@ -20,7 +21,7 @@ _MAGIC = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),
     (b"%PDF", "PDF"),
-    (b"\xd0\xcf\x11\xe0", "an old office document"),
+    (b"\xd0\xcf\x11\xe0", Phrase("an old office document")),
     (b"SQLite format 3", "SQLite"),
 )
 _BOMS = (

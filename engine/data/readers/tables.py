@@ -11,8 +11,9 @@ from pathlib import Path
 
 from engine.data.readers.rowfile import Findings, Row
 from engine.data.readers.source import UNDECODED, read_text
+from engine.text import Phrase
 
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_DELIMITERS = {",": Phrase("comma"), ";": Phrase("semicolon"), "\t": Phrase("tab")}
 _WASTE = 20  # how many times the file may be read again because of quotes that are not closed
 
 
