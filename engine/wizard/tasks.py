@@ -181,7 +181,7 @@ def main() -> None:
     try:
         if request["do"] == "start":
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            answers = msgspec.convert(request["answers"], ProjectAnswers)
+            answers = msgspec.convert(request["answers"], ProjectAnswers, dec_hook=lambda kind, raw: kind(raw))  # paths
             result: Any = start(answers, request["preset"], request["force"], progress)
         else:
             result = LOOKING[request["do"]](request["subject"], dict(request["options"]), progress)
