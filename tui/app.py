@@ -1,0 +1,297 @@
+"""The full-screen wizard: one `Wizard` that is edited, one run that is watched, and the way from step to step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from engine.errors import Problem
+from engine.runs.folder import RunFolder
+from engine.runs.view import Snapshot
+from engine.text import Phrase
+from engine.wizard import draft as drafts
+from engine.wizard.desk import Desk, Started
+from engine.wizard.draft import Draft
+from engine.wizard.session import Wizard
+from engine.wizard.steps import following, preceding, step, steps
+from tui.ascii import AsciiFilter
+from tui.finding import Found, Lookups, Progressed, Refused, StartDone
+from tui.lastwords import last_words
+from tui.runwatch import RunChanged
+from tui.screens import StepScreen, screen_of
+from tui.term import TerminalProfile
+from tui.words import LANGUAGES, language, remember_language, set_language
+
+STARTING = Phrase("Writing the project and starting its run")
+SIGNALS = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
+
+
+class WizardApp(App[int]):
+    """Holds the state; screens draw it and call these methods.
+
+    run_folder: the run that is watched. started: what Start gave back. snapshot: the run as it was last seen.
+    live: runs to offer at the beginning, beside `draft`. chat: what the chat screen talks to, where a test brings it.
+    """
+
+    CSS_PATH = "styles/app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,ctrl+q", "leave", priority=True, show=False),
+        Binding("ctrl+z", "suspend_process", priority=True, show=False),
+        Binding("question_mark,f1", "help", show=False),
+        Binding("l", "language", show=False),
+    ]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (60, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (18, "-tall")]
+
+    def __init__(
+        self,
+        wizard: Wizard,
+        desk: Desk,
+        *,
+        profile: TerminalProfile,
+        run: RunFolder | None = None,
+        draft: Draft | None = None,
+        live: Sequence[RunFolder] = (),
+        clock: Callable[[], float] = time.time,
+        chat: Any = None,
+    ):
+        super().__init__()
+        self.wizard, self.desk, self.profile, self.clock, self.chat = wizard, desk, profile, clock, chat
+        self.draft, self.live = draft, tuple(live)
+        self.run_folder = run
+        self.started: Started | None = None
+        self.snapshot: Snapshot | None = None
+        self.crash: Exception | None = None
+        self.refusal: tuple[Problem, ...] = ()  # why the last start did not come about
+        self.at = ""  # id of the step that is shown; empty on the first offer
+        self.reached = "hardware"
+        self.starting: Progressed | None = None
+        self.lookups = Lookups(self, desk)
+        self._returning = False
+        self._then: tuple[str, Callable[[], None]] | None = None
+        self._disk = ThreadPoolExecutor(1)  # a busy disk may take seconds for a small file
+        if profile.ascii_only:
+            self._filters.append(AsciiFilter())
+
+    # The way from step to step
+
+    def on_mount(self) -> None:
+        """The run that was asked for, what there is to take up again, or the first step."""
+        if self.profile.plain_theme:
+            self.theme = "ansi-dark"
+        self._catch_signals()
+        self.set_interval(self.profile.tick, self._tick)
+        if self.run_folder is not None:
+            self.watch_run(self.run_folder)
+            self.go("training")
+        elif self.draft or self.live:
+            self.offer()
+        else:
+            self.go("hardware")
+
+    def offer(self) -> None:
+        """Ask what to take up again."""
+        from tui.screens.offer import OfferScreen
+
+        self.at = ""
+        self._show(OfferScreen())
+
+    def go(self, step_id: str, question: str = "") -> None:
+        """Show a step; `question` is the one that is edited."""
+        self.at = step_id
+        ids = [found.id for found in steps(self.wizard)]
+        if step_id in ids and ids.index(step_id) > (ids.index(self.reached) if self.reached in ids else -1):
+            self.reached = step_id
+        self._show(screen_of(step_id, question))
+
+    def forward(self) -> None:
+        """The answers of this step are good: keep them and go on, or back to the review that they were edited from."""
+        self._save()
+        after = step("review") if self._returning else following(self.wizard, self.at)
+        self._returning = False
+        if after is not None:
+            self.go(after.id)
+
+    def back(self) -> None:
+        """The step before; nothing is lost."""
+        self._save()
+        before = step("review") if self._returning else preceding(self.wizard, self.at)
+        self._returning = False
+        if before is not None:
+            self.go(before.id)
+
+    def edit(self, question_id: str) -> None:
+        """From the review to where the question is asked; Enter and Esc come back."""
+        from engine.wizard.table import table
+
+        self._returning = True
+        self.go(table()[question_id].step, question_id)
+
+    def take_up(self, draft: Draft) -> None:
+        """Go on with answers of earlier."""
+        self.wizard, self.reached = draft.wizard(), draft.step
+        self.go(draft.step)
+
+    def watch_run(self, run: RunFolder) -> None:
+        """Follow a run from now on."""
+        from tui.runwatch import RunWatch
+
+        self.run_folder = run
+        RunWatch(self, run, self.profile.tick).start()
+
+    def begin(self, started: Started) -> None:
+        """A run was started, or all had been done before: the draft has served."""
+        self.started = started
+        self._disk.submit(drafts.drop)
+        if started.run is not None:
+            self.watch_run(started.run)
+        self.go("training" if started.run is not None else "finish")
+
+    def action_language(self) -> None:
+        """The next language, at once and from now on."""
+        if self.at and not step(self.at).asks:
+            return
+        codes = list(LANGUAGES)
+        code = codes[(codes.index(language()) + 1) % len(codes)]
+        set_language(code)
+        self._disk.submit(remember_language, code)
+        if self.at:
+            self.go(self.at)
+        else:
+            self.offer()
+
+    def _show(self, screen: Screen[Any]) -> None:
+        while isinstance(self.screen, ModalScreen):
+            self.pop_screen()
+        if len(self.screen_stack) > 1:
+            self.switch_screen(screen)
+        else:
+            self.push_screen(screen)
+
+    # What is looked up
+
+    def find(self, step_id: str, then: Callable[[], None] | None = None) -> None:
+        """Look up what the step needs as it is answered now, and ahead of it what the next one will; `then` is called
+        once nothing is missing."""
+        self._then = (step_id, then) if then else None
+        self._look(step_id)
+
+    def _look(self, step_id: str) -> None:
+        after = following(self.wizard, step_id)
+        ahead = self.wizard.needs(after.id) if after and after.asks else []
+        self.lookups.want([*self.wizard.needs(step_id), *ahead])
+
+    def on_found(self, message: Found) -> None:
+        """A fact arrived."""
+        self.lookups.under_way.pop(message.request, None)
+        self.wizard.learn(message.request, message.found)
+        self._looked()
+
+    def on_refused(self, message: Refused) -> None:
+        """Something could not be looked up; its step says why."""
+        self.lookups.under_way.pop(message.request, None)
+        self.wizard.refuse(message.request, message.problems)
+        self._looked()
+
+    def _looked(self) -> None:
+        if self.at and step(self.at).asks:
+            self._look(self.at)
+        self._refresh()
+        if self._then and self._then[0] == self.at and not self.wizard.needs(self.at):
+            then, self._then = self._then[1], None
+            then()
+
+    # The start
+
+    def start(self) -> None:
+        """Write the project and start its run."""
+        self.starting = Progressed(STARTING, 0, 0)
+        self.lookups.start(self.wizard)
+
+    def on_progressed(self, message: Progressed) -> None:
+        """How far the start is."""
+        self.starting = message
+
+    def on_start_done(self, message: StartDone) -> None:
+        """The run is there, or the review says why it is not."""
+        self.starting, self.refusal = None, message.problems
+        if message.started is not None:
+            self.begin(message.started)
+        else:
+            self._save()
+            self._refresh()
+
+    # What is watched
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        """The run has something new."""
+        self.snapshot = message.snapshot
+        self._refresh()
+
+    def _tick(self) -> None:
+        if self.starting or self.lookups.under_way:
+            self._refresh(tick=True)
+
+    def _refresh(self, *, tick: bool = False) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, StepScreen) and screen.is_mounted:
+                screen.refresh_waiting() if tick else screen.refresh_body()
+
+    # The end
+
+    def keep_draft(self) -> None:
+        """Keep the answers, unless a run was started from them or one is only watched."""
+        if self.wizard.answers and self.started is None and self.run_folder is None:
+            drafts.save(self.wizard, step(self.reached))
+
+    def _save(self) -> None:
+        copy = Wizard(self.wizard.cwd, self.wizard.answers)
+        copy.started = self.wizard.started
+        self._disk.submit(drafts.save, copy, step(self.reached))
+
+    def action_leave(self) -> None:
+        """Ask whether to leave; asked twice, leave."""
+        from tui.screens.leaving import LeaveDialog
+
+        if isinstance(self.screen, LeaveDialog):
+            self.leave(0)
+        else:
+            self.push_screen(LeaveDialog())
+
+    def leave(self, code: int) -> None:
+        """End the wizard; a run goes on."""
+        self.desk.cancel()
+        self.exit(return_code=code)
+
+    def action_help(self) -> None:
+        """The keys and the words."""
+        from tui.screens.help import HelpPane
+
+        if not isinstance(self.screen, HelpPane):
+            self.push_screen(HelpPane())
+
+    def last_words(self) -> list[str]:
+        """For the normal screen, after the end."""
+        return last_words(self)
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: nothing to catch
+            for number, code in SIGNALS.items():
+                loop.add_signal_handler(number, self.leave, code)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Textual would print a traceback with local values; ours goes to crash.log, by whoever opened the app."""
+        self.crash = self.crash or error
+        super()._handle_exception(error)
+        self._exit_renderables.clear()

@@ -1,0 +1,89 @@
+"""Opens the wizard: full screen where the terminal can, prompts where it cannot, and words on the normal screen after."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import EXIT_OK, ConfigError, Problem
+from engine.runs.folder import RunFolder
+from engine.runs.index import known
+from engine.runs.status import status
+from engine.wizard import draft
+from engine.wizard.desk import ProcessDesk
+from engine.wizard.draft import Draft
+from engine.wizard.session import Wizard
+from tui.term import TerminalProfile, prepare
+from tui.words import choose_language, set_language
+
+LOOKED_AT = 50  # newest runs that are asked whether they live
+
+
+def open_wizard(*, plain: bool, lang: str | None, ascii_only: bool) -> int:
+    """Ask, write, start and watch. Returns the exit code.
+
+    Raises ConfigError where there is no terminal or no such language, and whatever the wizard could not survive.
+    """
+    set_language(choose_language(lang, os.environ))
+    if not sys.stdin.isatty() or not (sys.stderr.isatty() or sys.stdout.isatty()):
+        raise ConfigError(Problem("nobody_to_ask"))
+    profile = _profile(ascii_only)
+    wizard, desk = Wizard(Path.cwd()), ProcessDesk()
+    if plain or not profile.full_screen:
+        from tui.plain import run_plain
+
+        return run_plain(wizard, desk)
+    live = [run for run in known(wizard.cwd)[:LOOKED_AT] if status(run).alive]
+    return _full_screen(wizard, desk, profile, kept=draft.load(), live=live)
+
+
+def open_run(run: RunFolder, *, lang: str | None, ascii_only: bool) -> int:
+    """Watch a run on the full screen, else in lines. Returns the exit code."""
+    set_language(choose_language(lang, os.environ))
+    profile = _profile(ascii_only)
+    if not profile.full_screen:
+        from tui.attaching import attach
+
+        return attach(run)
+    return _full_screen(Wizard(Path.cwd()), ProcessDesk(), profile, run=run)
+
+
+def _full_screen(
+    wizard: Wizard,
+    desk: ProcessDesk,
+    profile: TerminalProfile,
+    *,
+    run: RunFolder | None = None,
+    kept: Draft | None = None,
+    live: Sequence[RunFolder] = (),
+) -> int:
+    prepare(profile, os.environ)
+    from tui.app import WizardApp
+
+    app = WizardApp(wizard, desk, profile=profile, run=run, draft=kept, live=live)
+    try:
+        app.run(mouse=profile.mouse)
+    finally:
+        desk.cancel()
+        app.keep_draft()
+        _tell(app.last_words())
+    if app.crash is not None:
+        raise app.crash
+    return app.return_code or EXIT_OK
+
+
+def _profile(ascii_only: bool) -> TerminalProfile:
+    encoding = sys.stderr.encoding or "ascii"
+    stdin, stderr = sys.stdin.isatty(), sys.stderr.isatty()
+    return TerminalProfile.of(os.environ, stdin=stdin, stderr=stderr, encoding=encoding, ascii_only=ascii_only)
+
+
+def _tell(lines: Sequence[str]) -> None:
+    """On stderr; after a hang-up nobody is there to read it."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()

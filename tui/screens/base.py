@@ -1,0 +1,163 @@
+"""What every step's screen has: title, rail, what is decided here, problems in place, and the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+
+from engine.errors import Problem
+from engine.wizard.steps import step as step_of
+from engine.wizard.steps import steps
+from tui.report import amount
+from tui.widgets import Words
+from tui.widgets.rail import Rail
+from tui.words import _, noop, problem_text, say, translate
+
+if TYPE_CHECKING:
+    from tui.app import WizardApp
+
+LOOKING = {
+    "hardware": noop("Looking at the machine …"),
+    "models": noop("Looking for models on this machine …"),
+    "model": noop("Looking at the model …"),
+    "datasets": noop("Looking for data here …"),
+    "data": noop("Reading the data …"),
+}
+MOST_PROBLEMS = 3  # that are shown at once
+
+
+class StepScreen(Screen[None]):
+    """`step` is the step's id. Subclasses yield their part in `body` and bring it up to date in `refresh_body`."""
+
+    step: str = ""
+    AUTO_FOCUS = "#body *"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", show=False),
+        Binding("enter", "accept", show=False),
+        Binding("pagedown", "scroll_body(1)", show=False),
+        Binding("pageup", "scroll_body(-1)", show=False),
+    ]
+
+    @property
+    def wizard_app(self) -> WizardApp:
+        """The app, by its own type."""
+        return cast("WizardApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The frame around `body`."""
+        yield Words(self.title_line(), id="title")
+        with Horizontal(id="frame"):
+            yield Rail()
+            with Vertical(id="body"):
+                yield Words(self.intro(), id="intro")
+                yield from self.body()
+                yield Words(id="waiting")
+                yield Words(id="problems")
+        yield Words(self.hint_line(), id="keys")
+        yield Words(_("Enlarge the window to 60 × 18, or leave (Ctrl+Q) and use: sft-wizard --plain"), id="small")
+
+    def body(self) -> ComposeResult:
+        """The widgets of this step."""
+        return
+        yield
+
+    def intro(self) -> str:
+        """What is decided here."""
+        return say(step_of(self.step).intro) if self.step else ""
+
+    def hints(self) -> Sequence[tuple[str, str]]:
+        """At most six keys and what they do, in the person's language; `?` and leaving are added."""
+        return [("Enter", _("go on")), ("Esc", _("back"))]
+
+    def title_line(self) -> str:
+        """Which step this is."""
+        if not self.step:
+            return "sft-wizard"
+        ids = [found.id for found in steps(self.wizard_app.wizard)]
+        number = ids.index(self.step) + 1 if self.step in ids else len(ids)
+        title = _("sft-wizard · step {number} of {total}: {title}")
+        return title.format(number=number, total=len(ids), title=say(step_of(self.step).title))
+
+    def hint_line(self) -> str:
+        """The keys in one line."""
+        keys = [*self.hints(), ("?", _("help")), ("Ctrl+Q", _("leave"))]
+        return "  ".join(f"{key} {words}" for key, words in keys)
+
+    def on_mount(self) -> None:
+        """Look up what is missing, and draw what is there."""
+        if self.step and step_of(self.step).asks:
+            self.wizard_app.find(self.step)
+        self.refresh_body()
+
+    def refresh_body(self) -> None:
+        """Draw what may have changed. Called after every fact, every answer and every look at the run."""
+        self.query_one(Rail).refresh_steps(self.wizard_app)
+        self.query_one("#title", Words).show(self.title_line())
+        self.query_one("#keys", Words).show(self.hint_line())
+        self.query_one("#problems", Words).show(problem_words(self.problems()))
+        self.refresh_waiting()
+
+    def refresh_waiting(self) -> None:
+        """What is being looked up or started, and for how long."""
+        self.query_one("#waiting", Words).show(self.waiting())
+
+    def waiting(self) -> str:
+        """In words; empty where nothing is awaited."""
+        app = self.wizard_app
+        if app.starting:
+            start = app.starting
+            far = amount(start.done, start.total, "bytes") if start.total else ""
+            return " ".join(filter(None, (say(start.what), far, "…")))
+        if not self.step or not step_of(self.step).asks:
+            return ""
+        found = app.lookups.elapsed(app.wizard.needs(self.step))
+        if found is None:
+            return ""
+        request, seconds = found
+        words = translate(LOOKING[request.what])
+        return _("{what} ({seconds} s)").format(what=words, seconds=seconds) if seconds else words
+
+    def problems(self) -> Sequence[Problem]:
+        """What keeps this step from being left, and can be seen already."""
+        return ()
+
+    def accept(self) -> None:
+        """Go on, now or as soon as what is missing has been found; problems keep the step."""
+        app = self.wizard_app
+        if app.wizard.needs(self.step):
+            app.find(self.step, self.accept)
+            self.refresh_body()
+        elif app.wizard.problems(self.step):
+            self.refresh_body()
+        else:
+            app.forward()
+
+    def action_accept(self) -> None:
+        """Enter, where no list or field took it."""
+        self.accept()
+
+    def action_back(self) -> None:
+        """Esc."""
+        self.wizard_app.back()
+
+    def action_scroll_body(self, pages: int) -> None:
+        """What is longer than the screen."""
+        body = self.query_one("#body")
+        body.scroll_relative(y=pages * (body.size.height - 1), animate=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lines are cut to the new width."""
+        self.call_after_refresh(self.refresh_body)
+
+
+def problem_words(problems: Sequence[Problem]) -> str:
+    """The first few, each with what to do."""
+    lines = [_("! {problem}").format(problem=problem_text(problem)) for problem in problems[:MOST_PROBLEMS]]
+    more = len(problems) - MOST_PROBLEMS
+    return "\n".join([*lines, _("and {more} more").format(more=more)] if more > 0 else lines)
