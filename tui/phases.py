@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from engine.text import one_line
 from tui.words import _, noop, translate
 
@@ -55,3 +58,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return _("{min} min {s} s").format(min=whole // 60, s=whole % 60)
     return _("{h} h {min} min").format(h=whole // 3600, min=whole % 3600 // 60)
+
+
+def proof_words(proof: Mapping[str, Any]) -> str:
+    """The check of a merged model, in a line."""
+    if proof.get("changes_nothing"):
+        return _("The adapter changes nothing: the merged model equals the base model.")
+    if proof.get("method") == "logits":
+        line = _(
+            "Merged model checked: it differs from base+adapter by {share:.2f} % of what the adapter changes "
+            "(limit 10 %); {tensors} tensors compared."
+        )
+        return line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"])
+    return _("Merged model checked tensor by tensor ({tensors}).").format(tensors=proof.get("tensors_checked"))

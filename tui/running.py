@@ -15,7 +15,7 @@ from engine.config.jobs import load_job
 from engine.dry_run import dry_run
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
-from tui.phases import step_title
+from tui.phases import proof_words, step_title
 from tui.report import Report, command, duration
 from tui.words import _, problem_line
 
@@ -133,19 +133,8 @@ def _tell_launched(launched: pipeline.Launched, report: Report, as_json: bool) -
 
 def tell_proof(report: Report) -> None:
     """The check of the merged model, in a line."""
-    proof = report.proof
-    if not proof:
-        return
-    if proof.get("changes_nothing"):
-        report.say(_("The adapter changes nothing: the merged model equals the base model."))
-    elif proof["method"] == "logits":
-        line = _(
-            "Merged model checked: it differs from base+adapter by {share:.2f} % of what the adapter changes "
-            "(limit 10 %); {tensors} tensors compared."
-        )
-        report.say(line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"]))
-    else:
-        report.say(_("Merged model checked tensor by tensor ({tensors}).").format(tensors=proof["tensors_checked"]))
+    if report.proof:
+        report.say(proof_words(report.proof))
 
 
 def summary(outcome: pipeline.Outcome, report: Report) -> dict[str, Any]:
