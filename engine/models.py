@@ -107,7 +107,7 @@ def _listed_shards(path: Path) -> list[str]:
         return []
     weights = _json(index).get("weight_map")
     if not isinstance(weights, dict) or not weights:
-        raise ConfigError(Problem("json_damaged", {"file": str(index), "reason": "no weight_map"}))
+        raise ConfigError(Problem("json_damaged", {"file": str(index), "reason": Phrase("no weight_map")}))
     return list(dict.fromkeys(map(str, weights.values())))
 
 
@@ -123,7 +123,7 @@ def _json(file: Path) -> dict[str, Any]:
         reason = (str(error).splitlines() or [""])[0][:120]
         raise ConfigError(Problem("json_damaged", {"file": str(file), "reason": reason})) from None
     if not isinstance(found, dict):
-        raise ConfigError(Problem("json_damaged", {"file": str(file), "reason": "not an object"}))
+        raise ConfigError(Problem("json_damaged", {"file": str(file), "reason": Phrase("not an object")}))
     return found
 
 
@@ -209,7 +209,7 @@ def cached_models() -> list[ModelFolder]:
 def _hub_asked(name: str) -> Iterator[None]:
     """Whatever goes wrong with the hub becomes `model_missing`, which says everywhere it was looked for."""
     if not _is_hub_name(name):
-        reason = "not asked: this is not a hub name"
+        reason = Phrase("not asked: this is not a hub name")
     else:
         try:
             yield
@@ -267,13 +267,12 @@ def _require_online() -> None:
         raise ConnectionError("HF_HUB_OFFLINE is set")
 
 
-def hub_reason(error: Exception) -> str:
+def hub_reason(error: Exception) -> Phrase:
     """Why the hub did not give it, in a few words."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
-        return "it is gated or private: accept its licence on the hub, then run hf auth login"
+        return Phrase("it is gated or private: accept its licence on the hub, then run hf auth login")
     if status == 404:
-        return "it has no such model"
-    return (
-        f"not reached: {type(error).__name__}" if not str(error) else f"not reached: {str(error).splitlines()[0][:120]}"
-    )
+        return Phrase("it has no such model")
+    said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return Phrase("not reached: {error}", {"error": said})

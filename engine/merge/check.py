@@ -16,10 +16,12 @@ from engine.merge.plan import Plan, Stream, Unit
 from engine.merge.safetensors_io import INDEX, Checkpoint
 from engine.merge.stream import merged_unit
 from engine.merge.tensors import TORCH_DTYPE, Rows, read_tensor
+from engine.text import Phrase
 
 _COMPARE_BYTES = 1 << 20
 _WHOLE_BYTES = 8 << 30  # touched weights up to here are checked in full, beyond it an even spread of their blocks
 _MAX_THREADS = 4
+_NOT_ROUNDED_ONCE = Phrase("it is not base + change, rounded once")
 
 
 @dataclass
@@ -27,7 +29,7 @@ class TensorCheck:
     """`wrong`: (tensor, what is wrong with it). `changes`: whether the adapter moves any weight at all."""
 
     checked: int = 0
-    wrong: list[tuple[str, str]] = field(default_factory=list)
+    wrong: list[tuple[str, Phrase]] = field(default_factory=list)
     changes: bool = False
 
 
@@ -43,7 +45,7 @@ def check_tensors(base: Checkpoint, out: Checkpoint, plan: Plan) -> TensorCheck:
     count = min(_MAX_THREADS, os.cpu_count() or 1)
     threads = torch.get_num_threads()
 
-    def run(jobs: list[Stream]) -> list[tuple[str, str]]:
+    def run(jobs: list[Stream]) -> list[tuple[str, Phrase]]:
         torch.set_num_threads(1)
         one, other = Rows(), Rows()
         return [(job.name, reason) for job in jobs if (reason := _stream(base, out, job, one, other, stride))]
@@ -67,25 +69,28 @@ def check_tensors(base: Checkpoint, out: Checkpoint, plan: Plan) -> TensorCheck:
     return result
 
 
-def _headers(out: Checkpoint, plan: Plan) -> Iterator[tuple[str, str]]:
+def _headers(out: Checkpoint, plan: Plan) -> Iterator[tuple[str, Phrase]]:
     expected = {slot.name: slot for slot in plan.slots}
     for name in sorted(expected.keys() - out.tensors.keys()):
-        yield name, "missing"
+        yield name, Phrase("missing")
     for name in sorted(out.tensors.keys() - expected.keys()):
-        yield name, "unexpected"
+        yield name, Phrase("unexpected")
     for name in sorted(expected.keys() & out.tensors.keys()):
         slot, stored = expected[name], out.tensors[name]
         if (slot.dtype, slot.shape) != (stored.dtype, stored.shape):
-            yield name, f"{stored.dtype} {list(stored.shape)} instead of {slot.dtype} {list(slot.shape)}"
+            there, wanted = (f"{one.dtype} {list(one.shape)}" for one in (stored, slot))
+            yield name, Phrase("{found} instead of {expected}", {"found": there, "expected": wanted})
     if plan.untied and json.loads((out.folder / "config.json").read_bytes()).get("tie_word_embeddings") is not False:
-        yield "config.json", "it ties an embedding and a head that differ"  # transformers notices, other engines do not
+        # transformers notices, other engines do not
+        yield "config.json", Phrase("it ties an embedding and a head that differ")
     index = out.folder / INDEX
     if index.is_file():
         listed = json.loads(index.read_bytes())["weight_map"]
-        yield from ((n, "listed under another file") for n, s in out.tensors.items() if listed.get(n) != s.file)
+        elsewhere = Phrase("listed under another file")
+        yield from ((n, elsewhere) for n, s in out.tensors.items() if listed.get(n) != s.file)
 
 
-def _stream(base: Checkpoint, out: Checkpoint, job: Stream, one: Rows, other: Rows, stride: int) -> str | None:
+def _stream(base: Checkpoint, out: Checkpoint, job: Stream, one: Rows, other: Rows, stride: int) -> Phrase | None:
     if job.layer is not None:
         return _low_rank(base, out, job, one, other, stride)
     if base.tensors[job.source].dtype == out.tensors[job.name].dtype:
@@ -95,11 +100,11 @@ def _stream(base: Checkpoint, out: Checkpoint, job: Stream, one: Rows, other: Ro
     else:
         merged = read_tensor(out, job.name)
         same = torch.equal(read_tensor(base, job.source).to(merged.dtype), merged)
-    return None if same else "it differs from the base although the adapter does not touch it"
+    return None if same else Phrase("it differs from the base although the adapter does not touch it")
 
 
 @torch.no_grad()
-def _low_rank(base: Checkpoint, out: Checkpoint, job: Stream, one: Rows, other: Rows, stride: int) -> str | None:
+def _low_rank(base: Checkpoint, out: Checkpoint, job: Stream, one: Rows, other: Rows, stride: int) -> Phrase | None:
     a, b, scaling = low_rank_factors(job.layer)
     scaled = b * scaling
     rows, columns = base.tensors[job.source].shape
@@ -109,7 +114,7 @@ def _low_rank(base: Checkpoint, out: Checkpoint, job: Stream, one: Rows, other: 
         count = min(blocks.step, rows - first)
         expected = one.load(base, job.source, first, count).addmm_(scaled[first : first + count], a)
         if not _within_rounding(other.load(out, job.name, first, count), expected, dtype):
-            return "it is not base + change, rounded once"
+            return _NOT_ROUNDED_ONCE
     return None
 
 
@@ -140,4 +145,4 @@ def _unit(base: Checkpoint, out: Checkpoint, plan: Plan, unit: Unit, result: Ten
 def _compare(name: str, merged: torch.Tensor, expected: torch.Tensor, result: TensorCheck) -> None:
     result.checked += 1
     if not _within_rounding(merged.float(), expected.float().clone(), merged.dtype):
-        result.wrong.append((name, "it is not base + change, rounded once"))
+        result.wrong.append((name, _NOT_ROUNDED_ONCE))

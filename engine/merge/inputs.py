@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.errors import ConfigError, Problem
 from engine.merge.safetensors_io import FLOATS, Checkpoint, Stored
+from engine.text import Phrase
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -78,7 +79,9 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(Problem("merge_file_damaged", {"name": str(path), "reason": str(error)})) from error
     if not isinstance(raw, dict):
-        raise ConfigError(Problem("merge_file_damaged", {"name": str(path), "reason": "it holds no JSON object"}))
+        raise ConfigError(
+            Problem("merge_file_damaged", {"name": str(path), "reason": Phrase("it holds no JSON object")})
+        )
     return raw
 
 

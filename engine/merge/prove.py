@@ -24,6 +24,7 @@ from engine.merge.plan import Plan, make_plan
 from engine.merge.safetensors_io import ITEMSIZE, Checkpoint
 from engine.merge.skeleton import empty_model, load_skeleton
 from engine.merge.whole import load_whole
+from engine.text import Phrase
 
 ALLOWED_RATIO = 0.1
 _BUFFERS_BYTES = 128 << 20
@@ -116,26 +117,27 @@ def _proof(
             answers = _answers(base, out, before, after, plan, prompts, trust_remote_code)
             if all(bool(torch.isfinite(part).all()) for part in answers[:2]):
                 return _judge(proof, answers, after)
-        why = "the model uses weights in a way that cannot be followed module by module"
+        why = Phrase("the model uses weights in a way that cannot be followed module by module")
     proof.notes.append(Problem("merge_proof_tensors_only", {"reason": why}, severity="note"))
     return proof
 
 
-def _why_not_logits(plan: Plan, prompts: list[list[int]], memory_limit: int | None) -> str | None:
+def _why_not_logits(plan: Plan, prompts: list[list[int]], memory_limit: int | None) -> Phrase | None:
     model = plan.skeleton.model
     configs = [model.config, getattr(model.config, "text_config", None)]
     if any((getattr(config, key, None) or 0) > 1 for config in configs for key in _EXPERT_KEYS):
         # measured on a Mixtral toy: 20-30 % of the effect although every tensor was right
-        return "rounding can switch a token to another expert, which drowns the comparison"
+        return Phrase("rounding can switch a token to another expert, which drowns the comparison")
     if not any(prompts):
-        return "there was no prompt"
+        return Phrase("there was no prompt")
     adapter = sum(p.numel() * 4 for p in plan.skeleton.peft_model.parameters() if p.untyped_storage().nbytes() > 4)
     vocabulary = max(shape[0] for shape in plan.skeleton.shapes.values() if shape)
     answers = 5 * 4 * sum(map(len, prompts)) * vocabulary  # base, tuned, merged and two temporaries
     largest = 6 * largest_leaf_bytes(model, plan.skeleton.units)
     needed = IMPORTS_BYTES + _BUFFERS_BYTES + adapter + answers + largest
     if memory_limit is not None and needed > memory_limit:
-        return f"that needs {needed / 1e9:.1f} GB of memory and {memory_limit / 1e9:.1f} GB are allowed"
+        figures = {"needed": f"{needed / 1e9:.1f}", "allowed": f"{memory_limit / 1e9:.1f}"}
+        return Phrase("that needs {needed} GB of memory and {allowed} GB are allowed", figures)
     return None
 
 
@@ -227,7 +229,10 @@ def _whole(
     needed = IMPORTS_BYTES + 4 * sum(stored.nbytes // ITEMSIZE[stored.dtype] for stored in before.tensors.values())
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts or (memory_limit is not None and needed > memory_limit):
-        why = f"its weights cannot be followed one by one ({reason}) and the whole model needs {needed / 1e9:.1f} GB"
+        why = Phrase(
+            "its weights cannot be followed one by one ({reason}) and the whole model needs {needed} GB",
+            {"reason": reason, "needed": f"{needed / 1e9:.1f}"},
+        )
         return Proof("none", False, False, 0, 0, notes=[Problem("merge_proof_none", {"reason": why})])
     tuned_model = PeftModel.from_pretrained(load_whole(base, trust_remote_code), str(adapter)).eval()
     tuned = logits(tuned_model, prompts)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from engine.errors import ConfigError, Problem
+from engine.text import Phrase
 
 INDEX = "model.safetensors.index.json"
 ITEMSIZE = {
@@ -141,7 +142,7 @@ def model_files(folder: Path) -> list[str]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(Problem("merge_file_damaged", {"name": str(index), "reason": str(error)})) from error
         if any(Path(name).name != name for name in names):
-            reason = "it names files outside the folder"
+            reason = Phrase("it names files outside the folder")
             raise ConfigError(Problem("merge_file_damaged", {"name": str(index), "reason": reason}))
         return list(dict.fromkeys(names))
     if (folder / "model.safetensors").is_file():

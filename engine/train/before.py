@@ -13,6 +13,7 @@ from engine.data.count import total_steps
 from engine.errors import EnvironmentProblem, Problem, RunError
 from engine.runs.worker import Work
 from engine.storage import free_bytes
+from engine.text import Phrase
 from engine.train.checkpoints import checkpoints, damage, newest_good, step_of
 
 TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
@@ -62,5 +63,6 @@ def check_disk(
     there = sum(file.stat().st_size for old in checkpoints(output) for file in old.rglob("*") if file.is_file())
     room = free(output) + there
     if needed > room:
-        params = {"path": str(output), "what": f"{kept} checkpoints", "needed": round(needed / 1e9, 2)}
-        raise EnvironmentProblem(Problem("disk_too_small", {**params, "free": round(room / 1e9, 2)}, "save_steps"))
+        params = {"path": str(output), "what": Phrase("{count} checkpoints", {"count": kept})}
+        params |= {"needed": round(needed / 1e9, 2), "free": round(room / 1e9, 2)}
+        raise EnvironmentProblem(Problem("disk_too_small", params, "save_steps"))

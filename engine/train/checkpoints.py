@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.errors import Problem
 from engine.storage import write_json
+from engine.text import Phrase
 
 MANIFEST = "MANIFEST.json"
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors")
@@ -29,27 +30,27 @@ def write_manifest(folder: Path) -> None:
     write_json(folder / MANIFEST, {"files": files}, mode=0o644)
 
 
-def damage(folder: Path) -> str | None:
+def damage(folder: Path) -> Phrase | None:
     """Why a checkpoint cannot be resumed from, or None."""
     try:
         files = {name: entry["sha256"] for name, entry in json.loads((folder / MANIFEST).read_text())["files"].items()}
     except OSError:
-        return "it was not finished"
+        return Phrase("it was not finished")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{MANIFEST} is damaged"
+        return Phrase("{file} is damaged", {"file": MANIFEST})
     for name in NEEDED:
         if name not in files:
-            return f"it has no {name}"
+            return Phrase("it has no {file}", {"file": name})
     for name, expected in files.items():
         try:
             with (folder / name).open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-                    return f"{name} is damaged"
+                    return Phrase("{file} is damaged", {"file": name})
         except OSError:
-            return f"{name} is missing"
+            return Phrase("{file} is missing", {"file": name})
     for file in folder.iterdir():
         if file.suffix in PICKLED and file.name not in files:
-            return f"{file.name} was added later"
+            return Phrase("{file} was added later", {"file": file.name})
     return None
 
 

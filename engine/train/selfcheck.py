@@ -10,10 +10,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from engine.text import Phrase
 from engine.train import attention
 from engine.train.attention import packed_rows
 from engine.train.packing import IGNORED, Tokens, packed_inputs
 
+_UNKNOWN_TERMS = Phrase("its attention has terms that the kernel does not know")
 # Largest difference of a sample's mean loss, relative to the loss; sums are rounded to the compute dtype.
 TOLERANCE = {torch.float32: 2e-4, torch.bfloat16: 2e-2, torch.float16: 1e-2}
 CHECK_TOKENS = 1024  # about as many tokens as one check may cost, unless a window is longer
@@ -25,25 +27,26 @@ class SelfCheck:
 
     packed: bool
     difference: float | None
-    reason: str = ""
+    reason: Phrase | None = None
 
 
-def suitable(model: torch.nn.Module, passed: dict[str, Any]) -> str:
-    """Why this model or config must take padded micro-batches; empty where packed rows may be tried."""
+def suitable(model: torch.nn.Module, passed: dict[str, Any]) -> Phrase | None:
+    """Why this model or config must take padded micro-batches; None where packed rows may be tried."""
     config = model.config.get_text_config()
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     if getattr(model, "_is_stateful", False):
-        return "recurrent layers carry state from one sample to the next"
+        return Phrase("recurrent layers carry state from one sample to the next")
     if layers - {"full_attention", "sliding_attention"}:
-        return f"layers of type {', '.join(sorted(layers - {'full_attention', 'sliding_attention'}))}"
+        others = sorted(layers - {"full_attention", "sliding_attention"})
+        return Phrase("layers of type {types}", {"types": ", ".join(others)})
     if not getattr(model, "_supports_sdpa", True):
-        return "its attention has terms that the kernel does not know"
+        return _UNKNOWN_TERMS
     if getattr(config, "output_router_logits", False):
-        return "the router's loss does not add up over micro-batches"
+        return Phrase("the router's loss does not add up over micro-batches")
     for key in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel", "torch_compile"):
         if passed.get(key):
-            return f"{key} is set"
-    return ""
+            return Phrase("{key} is set", {"key": key})
+    return None
 
 
 def check(
@@ -60,7 +63,7 @@ def check(
     """
     chosen = _choose(samples, _window(model), longest)
     if not any(bool((sample.labels[1:] != IGNORED).any()) for sample in chosen):
-        return SelfCheck(False, None, "no sample with a label to compare by")
+        return SelfCheck(False, None, Phrase("no sample with a label to compare by"))
     model.eval()
     mixed = torch.autocast(device.type, autocast) if autocast else contextlib.nullcontext()
     attention.seen = attention.Seen()
@@ -89,14 +92,15 @@ def check(
 def _judge(model: torch.nn.Module, worst: float, compute: torch.dtype, longest: int | None) -> SelfCheck:
     config, seen = model.config.get_text_config(), attention.seen
     if seen.calls < config.num_hidden_layers:
-        return SelfCheck(False, worst, "its attention does not go through the shared interface")
+        return SelfCheck(False, worst, Phrase("its attention does not go through the shared interface"))
     if seen.unknown:
-        return SelfCheck(False, worst, f"its attention has terms that the kernel does not know: {sorted(seen.unknown)}")
+        terms = ", ".join(sorted(seen.unknown))
+        return SelfCheck(False, worst, Phrase("{reason}: {terms}", {"reason": _UNKNOWN_TERMS, "terms": terms}))
     window = _window(model)
     if window and (longest is None or window < longest) and seen.windows == {0}:
-        return SelfCheck(False, worst, "its attention window is only in the mask")
+        return SelfCheck(False, worst, Phrase("its attention window is only in the mask"))
     if not worst <= TOLERANCE.get(compute, 2e-2):  # also when it is NaN
-        return SelfCheck(False, worst, "the losses differ")
+        return SelfCheck(False, worst, Phrase("the losses differ"))
     return SelfCheck(True, worst)
 
 

@@ -19,6 +19,7 @@ from engine.data.prepare import Prepared, prepare
 from engine.errors import Problem, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
+from engine.text import Phrase, verbatim
 from engine.train import selfcheck
 from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
@@ -149,7 +150,7 @@ def _choose_step(
     budget = config.per_device_train_batch_size * rows.encoded.report.longest
     reason = selfcheck.suitable(base, spec["passed"])
     if base.config._attn_implementation != NAME:
-        reason = "its attention cannot be replaced"
+        reason = Phrase("its attention cannot be replaced")
     difference = None
     if not reason:
         work.phase("checking")
@@ -160,7 +161,7 @@ def _choose_step(
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = verbatim(f"{type(error).__name__}: {error}")
     work.events.write(
         "log", what="step", micro_batches="packed" if not reason else "padded", difference=difference, budget=budget
     )
