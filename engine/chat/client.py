@@ -45,6 +45,10 @@ class ChatClient:
         except subprocess.TimeoutExpired:
             self.process.kill()
 
+    def kill(self) -> None:
+        """End the worker at once, from any thread: a chat has nothing to save. Whoever waits for it gets a RunError."""
+        self.process.kill()
+
     def wait_ready(self) -> None:
         """Until the model is loaded. Raises RunError where it cannot be."""
         self._receive()

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.config.jobs import load_job
-from engine.config.schema import TrainConfig, names
+from engine.config.schema import MergeConfig, TrainConfig, names
 from engine.errors import ConfigError, Problem
 from engine.models import Progress, get_model, inspect_model
 
@@ -63,6 +65,20 @@ def find_source(given: str, progress: Progress) -> ChatSource:
 def trained_source(train: TrainConfig, base: str, name: str) -> ChatSource:
     """What a train config makes: its base (folder and name) with and without its adapter."""
     return ChatSource(base, name, train.output_dir, train.template, train.trust_remote_code, train.use_cpu)
+
+
+def run_source(config: dict[str, Any]) -> ChatSource | None:
+    """What a run's resolved config makes or takes: a base with an adapter; None where it has none."""
+    if "answers" in config:
+        return ChatSource(**config["answers"]["source"])
+    if "train" in config:
+        train = config["train"]
+        return trained_source(msgspec.convert(train["config"], TrainConfig), train["model_path"], train["model_name"])
+    if "merge" in config:
+        merge = msgspec.convert(config["merge"]["config"], MergeConfig)
+        base, adapter = config["merge"]["model_path"], config["merge"]["adapter"]
+        return ChatSource(base, merge.model_name_or_path, adapter, merge.template, merge.trust_remote_code)
+    return None
 
 
 def _require_adapter(folder: Path) -> None:

@@ -45,10 +45,14 @@ class Finder(Protocol):
 
 
 class Desk(Finder, Protocol):
-    """Both block: call them from a thread, or with a line that says what is awaited. They raise ProblemError."""
+    """All but cancel block: call them from a thread, or say what is awaited. They raise ProblemError."""
 
     def start(self, wizard: Wizard, progress: Progress) -> Started:
         """Write the project and start its run."""
+        ...
+
+    def resume(self, run: RunFolder, progress: Progress) -> Started:
+        """Start again what `run` was started with; the work goes on where it was saved."""
         ...
 
     def cancel(self) -> None:
@@ -79,7 +83,14 @@ class ProcessDesk:
             "preset": wizard.preset().name,
             "force": bool(wizard.value("replace")),
         }
-        found = self._ask(asked, str(answers.folder), progress, ends_with_us=False)
+        return self._start(asked, str(answers.folder), progress)
+
+    def resume(self, run: RunFolder, progress: Progress) -> Started:
+        """In a process of its own as well."""
+        return self._start({"do": "resume", "run": str(run.path)}, run.id, progress)
+
+    def _start(self, asked: dict[str, Any], what: str, progress: Progress) -> Started:
+        found = self._ask(asked, what, progress, ends_with_us=False)
         run = RunFolder(Path(found["run"])) if found["run"] else None
         notes = tuple(Problem.from_dict(raw) for raw in found["notes"])
         return Started(run, Path(found["config"]), found["outputs"], notes)

@@ -24,6 +24,7 @@ from engine.data.shapes import recognise
 from engine.data.transform import records_of
 from engine.errors import DataError, Problem, ProblemError
 from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, presets, sample
+from engine.runs.folder import RunFolder
 from engine.text import Phrase, one_line
 
 ROWS = 1000  # read of a data file: enough to know its columns and their use
@@ -144,19 +145,35 @@ def _found(
 
 def start(answers: ProjectAnswers, preset: str, force: bool, progress: Progress) -> dict[str, Any]:
     """Write the project and start its run, which needs nobody to watch it."""
-    from engine.pipeline import launch
-
     chosen = next(found for found in presets() if found.name == preset)
     plan: list[PlannedFile] = plan_project(answers, chosen)
     apply_project(answers, plan, force=force)
+    return _launch(answers.folder / "config.yaml", progress)
+
+
+def resume(run: Path, progress: Progress) -> dict[str, Any]:
+    """Start again what a run was started with; the work goes on where it was saved."""
+    config = RunFolder(run).config()
+    return _launch(
+        Path(config["file"]),
+        progress,
+        overrides=config.get("overrides", []),
+        require_gpu=config.get("require_gpu", False),
+        cwd=Path(config["cwd"]) if "cwd" in config else None,
+    )
+
+
+def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:
+    """As `Started` has it, in JSON."""
+    from engine.pipeline import launch
+
     notes: list[dict[str, Any]] = []
 
     def listen(event: dict[str, Any]) -> None:
         if event["type"] == "warning":
             notes.append(event)
 
-    config = answers.folder / "config.yaml"
-    launched = launch(config, progress=progress, listen=listen, outlives_viewer=True)
+    launched = launch(config, progress=progress, listen=listen, outlives_viewer=True, **options)
     found = {"run": str(launched.run.path) if launched.run else None, "outputs": launched.outputs}
     return found | {"config": str(config), "notes": notes}
 
@@ -179,10 +196,13 @@ def main() -> None:
         tell(progress=[msgspec.to_builtins(what), done, total])
 
     try:
-        if request["do"] == "start":
+        if request["do"] in ("start", "resume"):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if request["do"] == "resume":
+            result: Any = resume(Path(request["run"]), progress)
+        elif request["do"] == "start":
             answers = msgspec.convert(request["answers"], ProjectAnswers, dec_hook=lambda kind, raw: kind(raw))  # paths
-            result: Any = start(answers, request["preset"], request["force"], progress)
+            result = start(answers, request["preset"], request["force"], progress)
         else:
             result = LOOKING[request["do"]](request["subject"], dict(request["options"]), progress)
         tell(result=result)
