@@ -65,7 +65,9 @@ class Viewer:
 
     def __enter__(self) -> Viewer:
         self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
-        handlers = {signal.SIGINT: self._interrupt, signal.SIGTERM: self._terminate, signal.SIGHUP: self._hang_up}
+        handlers = {signal.SIGINT: self._interrupt, signal.SIGTERM: self._terminate}
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: a hang-up is to change nothing
+            handlers[signal.SIGHUP] = self._hang_up
         self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         return self
 

@@ -293,6 +293,21 @@ def test_locks_of_outputs_lie_beside_them(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_nohup_is_respected(bench: Bench) -> None:
+    """`nohup sft-wizard --replay FILE &`, then logout: without a terminal a hang-up would otherwise end the run."""
+    run = bench.prepare("train")
+    process = subprocess.Popen(
+        ["nohup", *COMMAND, "--view", str(run.path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    bench.started.append(process)
+    until(lambda: training(run), "training")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None and run.state()["state"] == "running"
+    process.terminate()
+    assert process.wait(20) == 75
+
+
 # Viewers that attach
 
 
