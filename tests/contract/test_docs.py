@@ -29,7 +29,7 @@ def row(struct: type[msgspec.Struct], name: str) -> str:
     star = " *" if struct is TrainConfig and not extra["identity"] else ""
     default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
     kind = hints(struct)[name].__origin__
-    takes = "a mapping" if get_origin(kind) is dict else expected(struct, name)
+    takes = "a mapping" if get_origin(kind) is dict else str(expected(struct, name))
     if DataSource in get_args(kind):
         takes += " (below)"
     text = f"{about.description} Usual: {extra['usual']}." if extra["usual"] else about.description or ""
