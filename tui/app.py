@@ -50,8 +50,8 @@ class WizardApp(App[int]):
         Binding("question_mark,f1", "help", show=False),
         Binding("l", "language", show=False),
     ]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (60, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (18, "-tall")]
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class WizardApp(App[int]):
         self.snapshot: Snapshot | None = None
         self.crash: Exception | None = None
         self.refusal: tuple[Problem, ...] = ()  # why the last start did not come about
+        self.advanced = False  # whether rare settings are shown
         self.at = ""  # id of the step that is shown; empty on the first offer
         self.reached = "hardware"
         self.starting: Progressed | None = None

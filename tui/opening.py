@@ -1,4 +1,4 @@
-"""Opens the wizard: full screen where the terminal can, prompts where it cannot, and words on the normal screen after."""
+"""Opens the wizard: full screen where the terminal can, prompts where it cannot; last words on the normal screen."""
 
 from __future__ import annotations
 

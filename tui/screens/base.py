@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
+from textual.widgets import Static
 
 from engine.errors import Problem
 from engine.wizard.steps import step as step_of
 from engine.wizard.steps import steps
 from tui.report import amount
-from tui.widgets import Words
+from tui.widgets import Words, plain
 from tui.widgets.rail import Rail
 from tui.words import _, noop, problem_text, say, translate
 
@@ -36,6 +37,7 @@ class StepScreen(Screen[None]):
     """`step` is the step's id. Subclasses yield their part in `body` and bring it up to date in `refresh_body`."""
 
     step: str = ""
+    tried = False  # whether a person wanted to go on
     AUTO_FOCUS = "#body *"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", show=False),
@@ -60,12 +62,13 @@ class StepScreen(Screen[None]):
                 yield Words(id="waiting")
                 yield Words(id="problems")
         yield Words(self.hint_line(), id="keys")
-        yield Words(_("Enlarge the window to 60 × 18, or leave (Ctrl+Q) and use: sft-wizard --plain"), id="small")
+        yield Static(
+            plain(_("Enlarge the window to 60 × 18, or leave (Ctrl+Q) and use: sft-wizard --plain")), id="small"
+        )
 
     def body(self) -> ComposeResult:
         """The widgets of this step."""
-        return
-        yield
+        yield from ()
 
     def intro(self) -> str:
         """What is decided here."""
@@ -128,15 +131,23 @@ class StepScreen(Screen[None]):
         return ()
 
     def accept(self) -> None:
-        """Go on, now or as soon as what is missing has been found; problems keep the step."""
+        """Go on, now or as soon as what is missing has been found. What failed before is tried again."""
         app = self.wizard_app
+        self.tried = True
+        if app.wizard.refusals and app.wizard.problems(self.step):
+            app.wizard.forget_refusals()
         if app.wizard.needs(self.step):
-            app.find(self.step, self.accept)
-            self.refresh_body()
-        elif app.wizard.problems(self.step):
+            app.find(self.step, self.settled)
             self.refresh_body()
         else:
-            app.forward()
+            self.settled()
+
+    def settled(self) -> None:
+        """All is known: go on, unless there are problems or something else is on the screen."""
+        if self.is_current and not self.wizard_app.wizard.problems(self.step):
+            self.wizard_app.forward()
+        else:
+            self.refresh_body()
 
     def action_accept(self) -> None:
         """Enter, where no list or field took it."""

@@ -1,0 +1,172 @@
+"""A step with one choice, and a line to type in where the choice asks for one: model, preset, data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.timer import Timer
+from textual.widgets import Input
+
+from engine.errors import Problem
+from engine.text import verbatim
+from engine.wizard.questions import Choice, Question
+from tui.screens.base import StepScreen
+from tui.widgets import Words
+from tui.widgets.field import Field
+from tui.widgets.picker import Picker, Row
+from tui.words import _, say
+
+RESTING = 0.3  # seconds on a row before it is looked into
+
+
+class ChoiceScreen(StepScreen):
+    """Moving to a row is answering; Enter accepts it and goes on once everything about it is known."""
+
+    AUTO_FOCUS = "#choices"
+
+    def __init__(self, step: str, question: str = ""):
+        self.step = step
+        self.edited = question
+        self.given: list[Problem] = []  # of the last answer that was not taken
+        self._rest: Timer | None = None
+        super().__init__()
+
+    def body(self) -> ComposeResult:
+        """The choices, what there is to know of the current one, and the line that it may ask for."""
+        yield Picker(whole_values=True, id="choices")
+        yield Words(id="note")
+        with Horizontal(id="typed"):
+            yield Words(id="asked")
+            yield Field(id="typing")
+        yield Words(id="about")
+
+    @property
+    def main(self) -> Question:
+        """The step's choice."""
+        return self.wizard_app.wizard.questions(self.step)[0]
+
+    @property
+    def typed(self) -> Question | None:
+        """The question that the current choice leads to."""
+        asked = self.wizard_app.wizard.questions(self.step)
+        return next((question for question in asked if question.kind in ("path", "text")), None)
+
+    def on_mount(self) -> None:
+        """Keys go to what is edited."""
+        super().on_mount()
+        typed = self.typed
+        if typed is not None:
+            self.query_one(Field).fill(say(verbatim(self.wizard_app.wizard.value(typed.id))))
+            if typed.id == self.edited:
+                self.query_one(Field).focus()
+
+    def refresh_body(self) -> None:
+        """Rows and facts as they are known now."""
+        wizard = self.wizard_app.wizard
+        value, choices = wizard.value(self.main.id), self.choices()
+        rows = [Row(found.value, say(found.label), say(found.note), _mark(found)) for found in choices]
+        self.query_one("#choices", Picker).show(rows, value)
+        current = next(found for found in choices if found.value == value)
+        self.query_one("#note", Words).show(self.note(current))
+        typed = self.typed
+        self.query_one("#typed").display = typed is not None
+        if typed is not None:
+            self.query_one("#asked", Words).show(_("{label}:").format(label=say(typed.label)))
+        self.query_one("#about", Words).show("\n".join(say(line) for line in wizard.about(self.step)))
+        super().refresh_body()
+
+    def choices(self) -> list[Choice]:
+        """Those of the question, and the current answer where it is not, or not yet, among them."""
+        wizard = self.wizard_app.wizard
+        found, value = list(self.main.choices(wizard)), wizard.value(self.main.id)
+        if all(choice.value != value for choice in found):
+            found.insert(0, Choice(value, verbatim(value)))
+        return found
+
+    def note(self, choice: Choice) -> str:
+        """What there is to know of a choice: for the recommended one why, for one that asks for a line what to type."""
+        typed = self.typed
+        if typed is not None:
+            return say(typed.help)
+        default = self.wizard_app.wizard.default(self.main.id)
+        reason = say(default.reason) if choice.value == default.value else ""
+        why = _("Recommended: {reason}.").format(reason=reason) if reason else ""
+        return "\n".join(filter(None, (say(choice.note), why)))
+
+    def problems(self) -> Sequence[Problem]:
+        """Of what was typed, else what was found out; what is merely not typed yet is no problem before Enter."""
+        if self.given:
+            return self.given
+        found = self.wizard_app.wizard.problems(self.step)
+        return found if self.tried else [problem for problem in found if problem.code not in EARLY]
+
+    def action_accept(self) -> None:
+        """Enter, before the list had the keys."""
+        self._take(self.wizard_app.wizard.value(self.main.id))
+
+    def action_back(self) -> None:
+        """Esc: from the line to the list, from the list to the step before."""
+        typed, field = self.typed, self.query_one(Field)
+        if typed is not None and field.value:
+            self.wizard_app.wizard.answer(typed.id, field.value)
+        if field.has_focus:
+            self.query_one("#choices").focus()
+        else:
+            super().action_back()
+
+    @on(Picker.Moved, "#choices")
+    def _moved(self, message: Picker.Moved) -> None:
+        wizard = self.wizard_app.wizard
+        self.tried, self.given = False, []
+        wizard.answer(self.main.id, message.key)
+        typed = self.typed
+        if typed is not None:
+            self.query_one(Field).fill(say(verbatim(wizard.value(typed.id))))
+        self.refresh_body()
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(RESTING, self._rested)
+
+    def _rested(self) -> None:
+        self.wizard_app.find(self.step)
+        self.refresh_body()
+
+    @on(Picker.Picked, "#choices")
+    def _picked(self, message: Picker.Picked) -> None:
+        self._take(message.key)
+
+    def _take(self, value: Any) -> None:
+        wizard = self.wizard_app.wizard
+        if any(choice.value == value for choice in self.main.choices(wizard)):
+            wizard.answer(self.main.id, value)  # from now on it is an answer, whatever would be recommended later
+        if self.typed is not None:
+            self.query_one(Field).focus()
+        else:
+            self.accept()
+
+    @on(Input.Submitted, "#typing")
+    def _entered(self, message: Input.Submitted) -> None:
+        typed = self.typed
+        if typed is not None:
+            self.given = self.wizard_app.wizard.answer(typed.id, message.value)
+            if self.given:
+                self.refresh_body()
+            else:
+                self.accept()
+
+    @on(Input.Changed, "#typing")
+    def _typing(self) -> None:
+        if self.given:
+            self.given = []
+            self.refresh_body()
+
+
+EARLY = ("answer_empty", "columns_unknown")  # codes that say what is still to be answered
+
+
+def _mark(choice: Choice) -> str:
+    return _("recommended") if choice.recommended else ""

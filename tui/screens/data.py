@@ -1,0 +1,140 @@
+"""What it learns from: a choice, one sample of it, and which column is which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from engine.errors import Problem
+from engine.text import clean
+from engine.wizard.facts import preview_line
+from engine.wizard.questions import Question
+from tui.screens.choosing import ChoiceScreen
+from tui.widgets import Words
+from tui.widgets.form import GO, Form
+from tui.widgets.picker import Picker
+from tui.words import _, say
+
+PREVIEW_LINES = 3  # of a turn
+PREVIEW_LENGTH = 180  # characters of a turn
+
+
+class DataScreen(ChoiceScreen):
+    """Columns that are not recognised are asked for in a form that takes the place of the choice."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("a", "columns", show=False)]
+
+    def body(self) -> ComposeResult:
+        """The choice, the sample, and the form."""
+        yield from super().body()
+        yield Words(id="preview")
+        yield Form(id="columns")
+
+    def on_mount(self) -> None:
+        """From the review the form is opened at its question."""
+        super().on_mount()
+        self.query_one(Form).display = False
+        if self.edited in [question.id for question in self.details()]:
+            self._open(self.edited)
+
+    def details(self) -> list[Question]:
+        """The questions of the form: all but the choice and what it leads to."""
+        asked = self.wizard_app.wizard.questions(self.step, advanced=True)
+        return [question for question in asked if question not in (self.main, self.typed)]
+
+    @property
+    def form_open(self) -> bool:
+        """Whether columns are being chosen."""
+        return bool(self.query_one(Form).display)
+
+    def intro(self) -> str:
+        """In the form: what it is for."""
+        if self.is_mounted and self.form_open:
+            return _("Which column is which, and what goes before each row. Enter changes a line.")
+        return super().intro()
+
+    def refresh_body(self) -> None:
+        """The sample as it is read now."""
+        wizard, form = self.wizard_app.wizard, self.query_one(Form)
+        super().refresh_body()
+        for name in ("choices", "typed", "note"):
+            widget = self.query_one(f"#{name}")
+            widget.display = widget.display and not self.form_open
+        self.query_one("#choices").display = not self.form_open
+        self.query_one("#intro", Words).show(self.intro())
+        if self.form_open:
+            form.show(wizard, _("Go on with these"), self.details())
+        self.query_one("#preview", Words).show(sample_words(wizard.preview()))
+
+    def problems(self) -> Sequence[Problem]:
+        """In the form, columns that are not known are what it is for."""
+        found = super().problems()
+        return [problem for problem in found if problem.code != "columns_unknown"] if self.form_open else found
+
+    def hints(self) -> Sequence[tuple[str, str]]:
+        """`a` where there is more to ask."""
+        more = [("a", _("columns and more"))] if self.is_mounted and self.details() else []
+        return [*super().hints(), *more]
+
+    def settled(self) -> None:
+        """Columns that say nothing open the form."""
+        wizard = self.wizard_app.wizard
+        unknown = [problem for problem in wizard.problems(self.step) if problem.code == "columns_unknown"]
+        if unknown and not self.form_open:
+            self._open(self.details()[0].id)
+        else:
+            super().settled()
+
+    def action_columns(self) -> None:
+        """Open or close the form."""
+        if self.form_open:
+            self._shut()
+        elif self.details():
+            self._open(GO)
+
+    def action_back(self) -> None:
+        """Esc in the form leads to the choice."""
+        if self.form_open:
+            self._shut()
+        else:
+            super().action_back()
+
+    @on(Form.Going)
+    def _going(self) -> None:
+        self.accept()
+
+    @on(Form.Chosen)
+    def _chosen(self, message: Form.Chosen) -> None:
+        self.query_one(Form).edit(message.question)
+
+    @on(Form.Changed)
+    def _changed(self, message: Form.Changed) -> None:
+        wizard = self.wizard_app.wizard
+        self.wizard_app.find(self.step)
+        self.refresh_body()
+        if not wizard.problems(self.step):
+            self.query_one(Form).focus_rows(GO)
+
+    def _open(self, question: str) -> None:
+        form = self.query_one(Form)
+        form.display = True
+        self.refresh_body()
+        form.focus_rows(question)
+
+    def _shut(self) -> None:
+        self.query_one(Form).display = False
+        self.refresh_body()
+        self.query_one("#choices", Picker).focus()
+
+
+def sample_words(turns: Sequence[tuple[str, str]]) -> str:
+    """Who says what in the first sample."""
+    lines = []
+    for voice, text in turns:
+        said = "\n".join(clean(text, PREVIEW_LENGTH).splitlines()[:PREVIEW_LINES])
+        lines.append(_("{who}: {said}").format(who=say(preview_line(voice)), said=said))
+    return "\n".join(lines)
