@@ -95,7 +95,7 @@ class Lookups:
             self._post(Found(request, self.desk.find(request, lambda what, done, total: None)))
         except Exception as error:
             if asked_in == self._round:
-                self._post(Refused(request, _problems(error)))
+                self._post(Refused(request, problems_of(error)))
 
     def _start(self, wizard: Wizard) -> None:
         def progress(what: Phrase, done: int, total: int) -> None:
@@ -104,14 +104,15 @@ class Lookups:
         try:
             self._post(StartDone(self.desk.start(wizard, progress)))
         except Exception as error:
-            self._post(StartDone(None, _problems(error)))
+            self._post(StartDone(None, problems_of(error)))
 
     def _post(self, message: Message) -> None:
         with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
             self.app.post_message(message)
 
 
-def _problems(error: Exception) -> tuple[Problem, ...]:
+def problems_of(error: Exception) -> tuple[Problem, ...]:
+    """Why a thread came to nothing; what nobody expected is a problem as well."""
     if isinstance(error, ProblemError):
         return error.problems
     return (Problem("internal", {"type": type(error).__name__, "reason": str(error)[:300]}),)
