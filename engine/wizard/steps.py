@@ -21,7 +21,7 @@ class Step:
     asks: bool = True
 
 
-_ALL = (
+STEPS = (
     Step("hardware", Phrase("Hardware"), Phrase("What this machine has to train on.")),
     Step("model", Phrase("Model"), Phrase("The model that learns. It stays as it is; what is learned is kept apart.")),
     Step("data", Phrase("Data"), Phrase("What it learns from: questions and the answers you want.")),
@@ -37,12 +37,12 @@ _ALL = (
 
 def steps(wizard: Wizard) -> tuple[Step, ...]:
     """The steps that these answers lead through."""
-    return tuple(step for step in _ALL if step.id != "merge" or wizard.value("merge"))
+    return tuple(step for step in STEPS if step.id != "merge" or wizard.value("merge"))
 
 
 def step(name: str) -> Step:
     """By its id."""
-    return next(found for found in _ALL if found.id == name)
+    return next(found for found in STEPS if found.id == name)
 
 
 def following(wizard: Wizard, name: str) -> Step | None:

@@ -9,7 +9,9 @@ import unicodedata
 from gettext import GNUTranslations
 
 import pytest
+from rich.cells import cell_len
 
+from engine.wizard.steps import STEPS
 from tui.locale.update import (
     ROOT,
     TEMPLATE,
@@ -24,7 +26,7 @@ from tui.locale.update import (
     translations,
     written,
 )
-from tui.words import LANGUAGES, SOURCE
+from tui.words import LANGUAGES, SOURCE, say, set_language
 
 CODES = sorted(set(LANGUAGES) - {SOURCE})
 FOUND = collect()
@@ -93,6 +95,13 @@ def test_a_translation_is_plain_text(code: str) -> None:
         assert not [char for char in other if unicodedata.category(char)[0] == "C"], text
         assert ("[/" in other) <= ("[/" in text), text
         assert other.strip() == other or text.strip() != text, text
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_titles_of_steps_fit_the_rail(code: str) -> None:
+    """At 80 columns a longer one would push the others out."""
+    set_language(code)
+    assert [say(step.title) for step in STEPS if cell_len(say(step.title)) > 12] == []
 
 
 @pytest.mark.parametrize("code", CODES)
