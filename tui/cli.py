@@ -12,7 +12,7 @@ from engine.errors import EXIT_FAILED, Problem, ProblemError
 app = typer.Typer(
     name="sft-wizard",
     help="Fine-tune a language model with LoRA: LLaMA-Factory's files, today's transformers, exact and fast.",
-    epilog="Start with: sft-wizard demo   (a real model learns a new identity, a few minutes on a CPU)",
+    epilog="To see it work: sft-wizard demo   (a real model learns a new identity, a few minutes on a CPU)",
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
@@ -31,6 +31,9 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Do it anew; what is in the
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start it, print the run's id, and return.")]
 RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="End with exit code 3 where no GPU can be used.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the full screen.")]
+Lang = Annotated[str | None, typer.Option("--lang", metavar="en|zh", help="Language (default: of the locale).")]
+Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")]
 Run = Annotated[
     str | None,
     typer.Argument(
@@ -49,6 +52,16 @@ def version(asked: bool) -> None:
         raise typer.Exit
 
 
+def speak(lang: str | None) -> None:
+    """--lang."""
+    if lang is not None:
+        import os
+
+        from tui.words import choose_language, set_language
+
+        set_language(choose_language(lang, os.environ))
+
+
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
@@ -64,18 +77,27 @@ def root(
     as_json: Json = False,
     require_gpu: RequireGpu = False,
     detach: Detach = False,
+    plain: Plain = False,
+    lang: Lang = None,
+    ascii_only: Ascii = False,
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    """Without a command: --replay FILE. The same file again resumes an interrupted run and leaves a finished one alone.
+    """Without a command: the wizard, which asks, explains, trains and merges. With --replay FILE it asks nothing.
+
+    The same file again resumes an interrupted run and leaves a finished one alone.
 
     Exit codes: 0 ok, 1 the run failed, 2 usage, config or data, 3 environment, 4 stopped, 75 checkpointed after a
     termination signal, 130 interrupted.
     """
+    speak(lang)
     if context.invoked_subcommand:
         return
     if replay is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
+        if overrides or dry_run or fresh or as_json or require_gpu or detach:
+            raise typer.BadParameter("is needed with these options", param_hint="--replay FILE")
+        from tui.opening import open_wizard
+
+        raise typer.Exit(open_wizard(plain=plain, lang=lang, ascii_only=ascii_only))
     from tui.running import replay_file
 
     raise typer.Exit(
@@ -249,12 +271,21 @@ def remove(
 
 
 @app.command()
-def attach(run: Run = None) -> None:
-    """Watch a run that is going. Ctrl+C only ends the watching."""
+def attach(
+    context: typer.Context, run: Run = None, plain: Plain = False, lang: Lang = None, ascii_only: Ascii = False
+) -> None:
+    """Watch a run: its history, then live. Leaving it, by Ctrl+C or a lost terminal, leaves the run going."""
     from engine.runs.index import find
-    from tui.attaching import attach as watch
 
-    raise typer.Exit(watch(find(run)))
+    speak(lang)
+    found = find(run)
+    if plain:
+        from tui.attaching import attach as watch
+
+        raise typer.Exit(watch(found))
+    from tui.opening import open_run
+
+    raise typer.Exit(open_run(found, lang=lang or context.find_root().params["lang"], ascii_only=ascii_only))
 
 
 @app.command()

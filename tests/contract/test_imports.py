@@ -92,6 +92,11 @@ GOOD = "stage: sft\nmodel_name_or_path: smollm2-135m\ndataset: d\noutput_dir: o\
         (["--replay", "bad.yaml"], 2),
         (["--replay", "good.yaml"], 2),  # there is no dataset
         (["train", "bad.yaml", "--set", "lora_rank=x"], 2),
+        (["runs"], 0),
+        (["attach"], 2),  # there are no runs
+        (["stop"], 2),
+        (["logs"], 2),
+        (["resume"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
