@@ -158,6 +158,13 @@ class WizardApp(App[int]):
             self.watch_run(started.run)
         self.go("training" if started.run is not None else "finish")
 
+    def another(self) -> None:
+        """Fresh answers, from the first step."""
+        self.wizard = Wizard(self.wizard.cwd)
+        self.run_folder = self.started = self.snapshot = None
+        self.reached = "hardware"
+        self.go("hardware")
+
     def action_language(self) -> None:
         """The next language, at once and from now on."""
         if self.at and not step(self.at).asks:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -18,7 +16,8 @@ from engine.runs.folder import RunFolder
 from engine.runs.view import Snapshot
 from engine.text import Phrase
 from engine.wizard.desk import Started
-from tui.finding import Progressed, problems_of
+from tui.beside import beside
+from tui.finding import Progressed
 from tui.phases import proof_words
 from tui.runwatch import over
 from tui.screens.base import StepScreen
@@ -106,7 +105,7 @@ class RunScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """Those that do something now."""
-        log = ("l", _("smaller log") if self.large_log else _("larger log"))
+        log = ("l", _("log"))
         if self.state == "finished":
             return [("Enter", _("go on")), log, ("c", _("scale"))]
         if self.state in NOT_WELL:
@@ -193,7 +192,7 @@ class RunScreen(StepScreen):
             return
         if self.asked:
             self.asked, self.stopping, self.refused = False, True, ()
-            self._aside(partial(self._stop, RunFolder(self.seen.path)), StopAsked)
+            beside(self.post_message, partial(self._stop, RunFolder(self.seen.path)), StopAsked)
         else:
             self.asked = True
         self.refresh_body()
@@ -224,7 +223,7 @@ class RunScreen(StepScreen):
             return
         self.refused = ()
         app.starting = Progressed(RESUMING, 0, 0)
-        self._aside(partial(self._resume, RunFolder(self.seen.path)), partial(Resumed, None))
+        beside(self.post_message, partial(self._resume, RunFolder(self.seen.path)), partial(Resumed, None))
         self.refresh_body()
 
     # What takes its time
@@ -238,19 +237,6 @@ class RunScreen(StepScreen):
             self.app.post_message(Progressed(what, done, total))
 
         return Resumed(self.wizard_app.desk.resume(run, progress))
-
-    def _aside(self, work: Callable[[], Message], refused: Callable[[tuple[Problem, ...]], Message]) -> None:
-        """In a thread that leaving does not wait for."""
-
-        def post() -> None:
-            with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
-                try:
-                    message = work()
-                except Exception as error:
-                    message = refused(problems_of(error))
-                self.post_message(message)
-
-        threading.Thread(target=post, daemon=True).start()
 
     def on_stop_asked(self, message: StopAsked) -> None:
         """The run stops, or says why not."""

@@ -64,8 +64,6 @@ def loss_line(seen: Snapshot) -> str:
     parts = [_("loss {loss:.4f}").format(loss=loss)]
     if seen.smoothed:
         parts.append(_("smoothed {loss:.4f}").format(loss=seen.smoothed[-1][1]))
-    if len(seen.losses) > 1:
-        parts.append(_("at first {loss:.4f}").format(loss=seen.losses[0][1]))
     if seen.evals:
         step, held_back = seen.evals[-1]
         parts.append(_("held back {loss:.4f} (step {step})").format(loss=held_back, step=step))
@@ -84,14 +82,14 @@ def rate_line(seen: Snapshot) -> str:
     if seen.peak_bytes:
         parts.append(_("memory {size:.1f} GB").format(size=seen.peak_bytes / GB))
     if seen.checkpoint is not None:
-        parts.append(_("saved at step {step}").format(step=seen.checkpoint))
+        parts.append(_("saved at {step}").format(step=seen.checkpoint))
     return "  ".join(parts)
 
 
 def legend(log_scale: bool) -> str:
     """What the picture shows."""
     scale = _("logarithmic") if log_scale else _("linear")
-    return _("dots: loss of each step   line: smoothed   x: held back   ({scale})").format(scale=scale)
+    return _("dots: each step  line: smoothed  x: held back  ({scale})").format(scale=scale)
 
 
 def notes_line(seen: Snapshot, width: int) -> str:
