@@ -59,9 +59,9 @@ class Dialogue:
         run = self._offer()
         if run is not None:
             self.watching = True
-            code = watch(run, self.prompts).exit_code
+            ending = watch(run, self.prompts)
             tell_outputs(run.outputs())
-            return code
+            return ending.exit_code
         self.prompts.tell(
             _("Enter takes what is in brackets. ? explains, < goes back, Ctrl+C leaves and keeps your answers.")
         )

@@ -11,6 +11,7 @@ import msgspec
 from engine.config.schema import DataSource
 from engine.data.transform import ConvertReport, convert
 from engine.fingerprints import file_sha256
+from engine.outputs import move_aside
 from engine.storage import write_json
 
 RECORD = ".converted.json"
@@ -19,6 +20,7 @@ RECORD = ".converted.json"
 def convert_source(data: DataSource, folder: Path, *, overwrite: bool = False) -> ConvertReport | None:
     """Convert into `folder` and register there; None where that was done before with the same file and mapping.
 
+    overwrite: files in the way that this did not make are moved aside.
     Raises ConfigError and DataError as `convert` does, also where a file of that name was not made by this.
     """
     source, record = Path(data.source), folder / RECORD
@@ -29,6 +31,11 @@ def convert_source(data: DataSource, folder: Path, *, overwrite: bool = False) -
         before = known.get(data.name, {})
         if before.get("key") == key and all((folder / name).exists() for name in before["files"]):
             return None
+    if overwrite and data.name not in known:  # files of these names are not ours
+        for part in ("train", "test"):
+            there = folder / f"{data.name}_{part}.json"
+            if there.exists():
+                move_aside(there)
     report = convert(
         source,
         folder,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from engine.storage import state_folder
 from engine.text import Phrase
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
+
+LOG = "wizard.log"  # what the processes print, in the state folder
 
 Progress = Callable[[Phrase, int, int], None]
 
@@ -62,8 +65,9 @@ class Desk(Finder, Protocol):
 
 @dataclass
 class ProcessDesk:
-    """Asks worker processes (tasks.py); only the GPU driver is asked directly."""
+    """Asks worker processes (tasks.py); only the GPU driver is asked directly. command: what starts one."""
 
+    command: Sequence[str] = tuple(python_module("engine.wizard.tasks"))
     _looking: set[subprocess.Popen[str]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,12 +80,13 @@ class ProcessDesk:
 
     def start(self, wizard: Wizard, progress: Progress) -> Started:
         """The process that starts the run goes on where the wizard ends meanwhile."""
+        force = wizard.replaces()  # as it was answered: begin() turns its default
         answers: ProjectAnswers = wizard.begin()
         asked = {
             "do": "start",
             "answers": msgspec.to_builtins(answers, enc_hook=str),
             "preset": wizard.preset().name,
-            "force": bool(wizard.value("replace")),
+            "force": force,
         }
         return self._start(asked, str(answers.folder), progress)
 
@@ -101,11 +106,10 @@ class ProcessDesk:
             for process in self._looking:
                 process.kill()
 
-    def _ask(self, asked: dict[str, Any], what: str, progress: Progress, *, ends_with_us: bool) -> Any:
-        log = state_folder() / "wizard.log"
-        with log.open("a") as errors:
-            process = subprocess.Popen(
-                python_module("engine.wizard.tasks"),
+    def _process(self) -> subprocess.Popen[str]:
+        with (state_folder() / LOG).open("a") as errors:
+            return subprocess.Popen(
+                [*self.command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -114,13 +118,20 @@ class ProcessDesk:
                 start_new_session=True,
                 env={**worker_environment(), "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")},
             )
+
+    def _ask(self, asked: dict[str, Any], what: str, progress: Progress, *, ends_with_us: bool) -> Any:
+        try:
+            process = self._process()
+        except OSError as error:
+            raise RunError(Problem("helper_died", {"what": what, "how": error.strerror or str(error)})) from error
         assert process.stdin is not None and process.stdout is not None
         with self._lock:
             if ends_with_us:
                 self._looking.add(process)
         try:
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it is gone already; what it said is read next
+                process.stdin.write(json.dumps(asked) + "\n")
+                process.stdin.close()
             for line in process.stdout:
                 message = json.loads(line)
                 if "progress" in message:

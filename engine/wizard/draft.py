@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.storage import state_folder, write_json
+from engine.wizard.questions import Kind
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step, step
+from engine.wizard.table import table
 
 VERSION = 1
 
@@ -25,10 +27,24 @@ class Draft:
     started: bool = False
 
     def wizard(self) -> Wizard:
-        """A wizard that goes on from here; answers that this version does not know are dropped."""
-        wizard = Wizard(self.cwd, self.answers)
+        """A wizard that goes on from here; answers that this version does not know or take are dropped."""
+        wizard = Wizard(self.cwd, {name: value for name, value in self.answers.items() if _fits(name, value)})
         wizard.started = self.started
         return wizard
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value has the type of its question; whether it still holds is for the question's own check."""
+    question = table().get(name)
+    kinds: dict[Kind, tuple[type, ...]] = {
+        "choice": (str, int, float),
+        "text": (str,),
+        "path": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "switch": (bool,),
+    }
+    return question is not None and (isinstance(value, kinds[question.kind]) or (value is None and question.optional))
 
 
 def path() -> Path:

@@ -21,6 +21,7 @@ MESSAGES: dict[str, Message] = {
     "helper_died": Message(
         "Looking into {what} ended without a word ({how}).", "Try again; the system may be out of memory."
     ),
+    "rows_unusable": Message("With these columns none of the rows can be used.", "Choose others under the rare ones."),
     "nobody_to_ask": Message(
         "There is no terminal to ask questions on.",
         "Run a config instead: sft-wizard --replay config.yaml. sft-wizard new DIR writes one without asking.",

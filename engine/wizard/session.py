@@ -16,7 +16,7 @@ from engine.config.checking import check
 from engine.config.reading import parse_document, parse_value
 from engine.config.schema import MergeConfig, TrainConfig
 from engine.data.shapes import TARGETS, check_mapping
-from engine.errors import Problem, ProblemError
+from engine.errors import ConfigError, Problem, ProblemError
 from engine.hardware import GIB, Hardware, Host
 from engine.project import PlannedFile, Preset, ProjectAnswers, plan_project, presets, recommend
 from engine.runs.folder import slugify
@@ -92,9 +92,11 @@ class Wizard:
         for choice in question.choices(self):
             if choice.value == value:
                 return choice.label
+        if value in (None, ""):
+            return Phrase("(none)")
         if question.kind == "switch":
             return Phrase("yes") if value else Phrase("no")
-        return Phrase("(none)") if value in (None, "") else verbatim(value)
+        return verbatim(value)
 
     def changed(self, name: str) -> bool:
         """Whether a person chose something else than the default."""
@@ -107,7 +109,13 @@ class Wizard:
         if not problems:
             problems = question.check(self, value)
         if not problems:
+            source, folder = self.source(), self.folder()
             self.answers[name] = value
+            if self.source() != source:  # its columns are others
+                for target in TARGETS:
+                    self.reset(f"map_{target}")
+            if name == "project" and self.folder() != folder:  # what is there is not from a start of ours
+                self.started = False
         return problems
 
     def reset(self, name: str) -> None:
@@ -222,15 +230,17 @@ class Wizard:
         """{target: column} as answered; empty where the columns' own names are used."""
         columns = self.columns()
         chosen = {target: self.answers[f"map_{target}"] for target in TARGETS if f"map_{target}" in self.answers}
+        # The file may have been written anew since.
         chosen = {target: column for target, column in chosen.items() if column is None or column in columns}
-        if not chosen:  # or they were of another file
+        if not chosen:
             return {}
         mapped = {**(self.recognised() or {}), **chosen}
         return {target: mapped[target] for target in TARGETS if mapped.get(target)}
 
     def preset(self) -> Preset:
         """The chosen one."""
-        return next(preset for preset in presets() if preset.name == self.value("preset"))
+        chosen = self.value("preset")
+        return next((preset for preset in presets() if preset.name == chosen), presets()[0])
 
     def recommended(self) -> Default:
         """The preset for the free memory, and why."""
@@ -256,7 +266,7 @@ class Wizard:
             for key, value in self.answers.items()
             if key.startswith("train.") and key != f"train.{without}"
         }
-        if self.value("replace") if replace is None else replace:
+        if self.replaces() if replace is None else replace:
             settings["overwrite_output_dir"] = True
         return ProjectAnswers(
             folder=self.folder(),
@@ -291,6 +301,10 @@ class Wizard:
             return False
         return any(file.state == "in the way" for file in planned)
 
+    def replaces(self) -> bool:
+        """Whether files that differ make room for those of these answers."""
+        return bool(self.in_the_way() and self.value("replace"))
+
     def tree(self) -> Tree:
         """The files that Start writes, checked as `--replay` checks them."""
         try:
@@ -310,7 +324,7 @@ class Wizard:
                 except ProblemError as error:
                     problems += error.problems
         blocked = [file.path for file in files if file.state == "in the way"]
-        if blocked and not self.value("replace"):
+        if blocked and not self.replaces():
             problems.append(Problem("files_in_the_way", {"folder": str(self.value("project")), "files": blocked}))
         return Tree(tuple(files), tuple(problems), tuple(notes))
 
@@ -371,6 +385,9 @@ class Wizard:
         mapping = self.mapping() or self.recognised()
         if not mapping:
             return [Problem("columns_unknown", {"columns": self.columns()})]
+        found = self.found("columns")
+        if not self.mapping() and found["unusable"]:
+            return [Problem("rows_unusable"), *map(Problem.from_dict, found["unusable"])]
         try:
             check_mapping(mapping, self.columns(), self.value("instruction"), str(self.source()))
         except ProblemError as error:
@@ -387,14 +404,18 @@ def _read(wizard: Wizard, question: Question, given: Any) -> tuple[Any, list[Pro
         values = [choice.value for choice in question.choices(wizard)]
         if text in values:
             return text, []
-        return None, [Problem("answer_not_offered", {"given": given})]
+        named = [value for value in values if value is not None and str(value) == text]
+        return (named[0], []) if named else (None, [Problem("answer_not_offered", {"given": given})])
     if question.kind == "switch" and isinstance(text, str):
         word = text.lower()
         if word not in _YES | _NO:
             return None, [Problem("answer_yes_or_no", {"given": given})]
         return word in _YES, []
     if question.kind in ("integer", "number") and isinstance(text, str):
-        number = parse_value(text)
+        try:
+            number = parse_value(text)
+        except ConfigError:  # no YAML at all
+            number = text
         if isinstance(number, str) and not question.id.startswith("train."):  # its own check names what it takes
             return None, [Problem("answer_no_number", {"given": given})]
         return number, []

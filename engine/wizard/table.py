@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -136,7 +137,7 @@ def _data() -> list[Question]:
                 text,
                 lambda wizard, target=target: _mapped(wizard, target),  # type: ignore[misc]
                 _columns,
-                applies=_has_columns,
+                applies=lambda wizard, target=target: _is_open(wizard, target),  # type: ignore[misc]
                 advanced=_recognised,
                 optional=True,
             )
@@ -225,6 +226,12 @@ def _own_data(wizard: Wizard) -> bool:
 
 def _has_columns(wizard: Wizard) -> bool:
     return bool(_own_data(wizard) and wizard.columns())
+
+
+def _is_open(wizard: Wizard, target: str) -> bool:
+    """Whether a column can be chosen: conversations stand alone, so they are asked for where nothing else is."""
+    given = [other for other, _, _ in _TARGETS if other != "system" and wizard.value(f"map_{other}")]
+    return _has_columns(wizard) and (given == ["messages"] if target == "messages" and given else given != ["messages"])
 
 
 def _recognised(wizard: Wizard) -> bool:
@@ -383,7 +390,11 @@ def _is_data_file(wizard: Wizard, value: Any) -> list[Problem]:
     if not str(value or "").strip():
         return [Problem("answer_empty")]
     path = wizard.path(value)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # no right to look, or a name of more than 255 bytes
+        return [Problem("data_file_unreadable", {"reason": error.strerror}, file=str(path))]
+    if not there:
         return [Problem("data_file_missing", file=str(path))]
     if path.suffix.lower() not in SUFFIXES:
         return [
@@ -402,7 +413,12 @@ def _is_project(wizard: Wizard, value: Any) -> list[Problem]:
     if not str(value or "").strip():
         return [Problem("answer_empty")]
     path = wizard.path(value)
-    there = next(part for part in (path, *path.parents) if part.exists())
+    try:
+        there = next(part for part in (path, *path.parents) if part.exists())
+    except OSError as error:
+        return [Problem("file_unreadable", {"path": str(path), "reason": error.strerror})]
     if not there.is_dir():
         return [Problem("output_is_file", {"folder": str(path), "file": str(there)})]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [Problem("not_writable", {"folder": str(path), "at": str(there)})]
     return []

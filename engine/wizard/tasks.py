@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from engine.data.formats import Tally, load_samples
+from engine.data.formats import Tally, load_samples, require_kept
 from engine.data.readers import SUFFIXES, read_rows
 from engine.data.registry import INFO_FILE, load_registry
 from engine.data.shapes import recognise
@@ -82,7 +82,9 @@ def datasets(subject: str, options: dict[str, str], progress: Progress) -> dict[
 def data(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
     """The first rows of a sample, a registered set or a file: columns, how they are read, and one sample of it.
 
-    Raises DataError and ConfigError where it cannot be used. Columns that say nothing are no error: `mapping` is empty.
+    Raises DataError and ConfigError where it cannot be used. Columns that say nothing are no error: `mapping` is empty;
+    nor are recognised ones that make no sample of any row: `unusable` says why. csv, tsv, jsonl and parquet are read
+    as far as needed; an array in .json is read whole, some seconds and a few times its size in memory for each GB.
     """
     kind, _, rest = subject.partition(":")
     if kind == "sample":
@@ -103,8 +105,10 @@ def data(subject: str, options: dict[str, str], progress: Progress) -> dict[str,
 def _file(path: Path, options: dict[str, str]) -> dict[str, Any]:
     file = read_rows(path, limit=ROWS)
     rows = list(file)
+    tally = Tally(path.stem)
     if not rows:
-        raise DataError(*file.bad)
+        tally.merge_unread(file.bad, file.bad_counts, [str(path)])
+        require_kept(tally, str(path))
     whole = len(rows) < ROWS
     columns = list(dict.fromkeys(column for row in rows for column in row.values))
     constants = {name: options.pop(name, None) for name in ("instruction", "system")}
@@ -117,7 +121,6 @@ def _file(path: Path, options: dict[str, str]) -> dict[str, Any]:
                 examples[column] = one_line(value, EXAMPLE_LENGTH)
     if not mapping:
         return _found(len(rows), whole, columns, {}, 0, [], examples)
-    tally = Tally(path.stem)
     records = records_of(rows, mapping, "sharegpt", tally=tally, **constants)
     turns = []
     if records:
@@ -125,8 +128,11 @@ def _file(path: Path, options: dict[str, str]) -> dict[str, Any]:
         names = {"human": "user", "gpt": "assistant", "function_call": "function"}
         turns = [("system", first["system"])] * bool(first["system"])
         turns += [(names.get(said["from"], said["from"]), said["value"]) for said in first["conversations"]]
-    dropped = tally.dropped.total() + file.bad_counts.total()
-    return _found(len(rows), whole, columns, mapping, dropped, turns, examples)
+    tally.merge_unread(file.bad, file.bad_counts, [str(path)])
+    if options:  # these columns were chosen, and can be chosen again
+        require_kept(tally, str(path))
+    found = _found(len(rows), whole, columns, mapping, tally.dropped.total(), turns, examples)
+    return found | {"unusable": [] if tally.kept else [problem.as_dict() for problem in tally.first]}
 
 
 def _found(
@@ -140,7 +146,7 @@ def _found(
 ) -> dict[str, Any]:
     preview = [(role, text[:PREVIEW_LENGTH]) for role, text in turns]
     found = {"rows": rows, "whole": whole, "columns": columns, "mapping": mapping, "dropped": dropped}
-    return found | {"preview": preview, "examples": examples or {}}
+    return found | {"preview": preview, "examples": examples or {}, "unusable": []}
 
 
 def start(answers: ProjectAnswers, preset: str, force: bool, progress: Progress) -> dict[str, Any]:

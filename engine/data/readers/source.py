@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,15 @@ def read_text(path: Path, found: Findings) -> tuple[str, bool]:
         return data.decode(), False
     except UnicodeDecodeError:
         return data.decode(errors="surrogateescape"), True
+
+
+def raw_lines(path: Path, found: Findings) -> Iterator[str]:
+    """Every line with its end, as `io.StringIO(text, newline="")` splits the text of `read_text`, read as needed."""
+    if text_encoding(path, found) != "utf-8":
+        yield from io.StringIO(read_text(path, found)[0], newline="")
+        return
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        yield from stream
 
 
 def read_lines(path: Path, found: Findings) -> Iterator[tuple[int, str]]:

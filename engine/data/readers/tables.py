@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from engine.data.readers.rowfile import Findings, Row
-from engine.data.readers.source import UNDECODED, read_text
+from engine.data.readers.source import UNDECODED, raw_lines
 from engine.text import Phrase
 
 _DELIMITERS = {",": Phrase("comma"), ";": Phrase("semicolon"), "\t": Phrase("tab")}
@@ -29,10 +28,8 @@ def tsv_rows(path: Path, found: Findings) -> Iterator[Row]:
 
 def _rows(path: Path, found: Findings, usual: str) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    text, _ = read_text(path, found)
-    lines = list(io.StringIO(text, newline=""))
-    del text
-    first = next((number for number, line in enumerate(lines) if line.strip()), None)
+    lines = _Lines(raw_lines(path, found))
+    first = next((number for number, line in enumerate(lines.after(0)) if line.strip()), None)
     if first is None:
         raise found.fatal("data_file_blank")
     delimiter = _delimiter(lines[first], usual)
@@ -56,12 +53,35 @@ def _rows(path: Path, found: Findings, usual: str) -> Iterator[Row]:
             yield Row(dict(zip(header, values, strict=True)), found.file, line, index)
 
 
-def _records(lines: list[str], start: int, delimiter: str, found: Findings) -> Iterator[tuple[int, list[str] | None]]:
+class _Lines:
+    """The lines of a file from 0, read as far as they were asked for."""
+
+    def __init__(self, source: Iterator[str]):
+        self._source = source
+        self._read: list[str] = []
+
+    def __getitem__(self, number: int) -> str:
+        return self._read[number]
+
+    def after(self, start: int) -> Iterator[str]:
+        """The lines from `start` on."""
+        yield from islice(self._read, start, None)
+        for line in self._source:
+            self._read.append(line)
+            yield line
+
+    def count(self) -> int:
+        """How many there are; reads all."""
+        self._read += self._source
+        return len(self._read)
+
+
+def _records(lines: _Lines, start: int, delimiter: str, found: Findings) -> Iterator[tuple[int, list[str] | None]]:
     """`(line, values)` of every record, None for one that cannot be read.
 
     A quote that is not closed swallows what follows, so reading starts again on the line after the damaged one.
     """
-    reader = csv.reader(islice(lines, start, None), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines.after(start), delimiter=delimiter, strict=True)
     done, wasted = 0, 0
     while True:
         line = start + done + 1
@@ -75,11 +95,11 @@ def _records(lines: list[str], start: int, delimiter: str, found: Findings) -> I
             yield line, None
             if open_ended:
                 wasted += taken
-                if wasted > _WASTE * (len(lines) + 1000):
-                    found.bad_row("data_gave_up", line + 1, lines=len(lines) - line)
+                if wasted > _WASTE * 1000 and wasted > _WASTE * (lines.count() + 1000):
+                    found.bad_row("data_gave_up", line + 1, lines=lines.count() - line)
                     return
                 start = line
-                reader = csv.reader(islice(lines, start, None), delimiter=delimiter, strict=True)
+                reader = csv.reader(lines.after(start), delimiter=delimiter, strict=True)
         else:
             if values is None:
                 return
@@ -99,7 +119,7 @@ def _delimiter(header: str, usual: str) -> str:
     return max(_DELIMITERS, key=lambda delimiter: (counts[delimiter], delimiter == usual))
 
 
-def _check_header(header: list[str], lines: list[str], first: int, found: Findings) -> None:
+def _check_header(header: list[str], lines: _Lines, first: int, found: Findings) -> None:
     for position, name in enumerate(header):
         if UNDECODED.search(name):
             raise found.fatal("data_not_utf8", first + 1, _column_of(lines[first], position))
