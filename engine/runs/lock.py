@@ -69,9 +69,11 @@ class Holder:
         return same and self.pid_namespace in ("", place.pid_namespace)
 
     def lives(self) -> bool:
-        """Whether the process with its pid here is this very one. Ask only of a holder in our place."""
+        """Whether the process with its pid is this very one, and no zombie. Ask only of a holder in our place."""
         try:
-            return abs(_started(self.pid) - self.started) < START_TOLERANCE
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < START_TOLERANCE
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 

@@ -83,7 +83,10 @@ def _state(
     if holder is None:
         young = _age(run, clock) < STARTING_SECONDS
         return ("starting", True) if young else ("crashed", False)
-    if holder.is_in(here) or _before_boot(run, holder, here):
+    if holder.is_in(here):
+        # NFS takes locks away from a process that it could not reach for a while; it goes on all the same.
+        return (GOING.get(noted, "running"), True) if holder.lives() else ("crashed", False)
+    if _before_boot(run, holder, here):
         return "crashed", False
     # flock may not reach across machines and containers: only the heartbeat tells, and its silence proves nothing.
     return "elsewhere", age is not None and age < STALE_SECONDS

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from engine.runs.events import EventLog
@@ -124,6 +126,22 @@ def test_dead_here_without_a_last_word_is_crashed(run: RunFolder) -> None:
     left(run, OURS)
     run.update_state(state="running")
     assert seen(run) == ("crashed", False)
+
+
+def test_a_process_that_lost_its_lock_is_alive(run: RunFolder) -> None:
+    """An NFS server that was away for a minute forgets locks: resume would start a second training beside the first."""
+    run.update_state(state="running")
+    with subprocess.Popen(["sleep", "60"]) as process:
+        me = Holder.this_process(run.id)
+        started = psutil.Process(process.pid).create_time()
+        left(run, replace(me, pid=process.pid, started=started))
+        assert seen(run, Place.here()) == ("running", True)
+        left(run, replace(me, pid=process.pid, started=started - 1000))  # a later process with that pid
+        assert seen(run, Place.here()) == ("crashed", False)
+        left(run, replace(me, pid=process.pid, started=started))
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie, as under a wizard that is still open
+        assert seen(run, Place.here()) == ("crashed", False)
 
 
 def test_a_lock_of_an_early_version_still_reads(run: RunFolder) -> None:
