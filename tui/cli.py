@@ -263,11 +263,12 @@ def remove(
         bool, typer.Option("--all", help="Also the adapter and merged model that it was the last to write.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="With --all: do not ask.")] = False,
 ) -> None:
-    """Delete a run's folder; adapters and merged models stay, unless --all. Says what was deleted."""
+    """Delete a run's folder, and say what goes. Adapters and merged models stay, unless --all."""
     from tui.runs import remove_run
 
-    raise typer.Exit(remove_run(run, everything, dry_run))
+    raise typer.Exit(remove_run(run, everything, dry_run, sure))
 
 
 @app.command()

@@ -103,16 +103,20 @@ def show_log(given: str | None, follow: bool) -> int:
         time.sleep(LOOK_SECONDS)
 
 
-def remove_run(given: str, everything: bool, dry: bool) -> int:
-    """Say what goes, and delete it."""
+def remove_run(given: str, everything: bool, dry: bool, sure: bool) -> int:
+    """Say what goes, and delete it; models only after a question, where there is a terminal to ask on."""
     run = index.find(given)
     listed = control.removal(run, everything=everything)
-    title = _("This would be deleted:") if dry else _("Deleted:")
-    if not dry:
-        control.remove(run, everything=everything)
-    _say(title)
+    _say(_("This would be deleted:") if dry else _("To be deleted:"))
     for path, size in listed:
-        print(f"{path}  {_size(size)}")
+        print(f"{path}  {_size(size)}", flush=True)
+    if dry:
+        return EXIT_OK
+    if everything and not sure and sys.stdin.isatty() and not _yes(_("Delete all of it? (y/n)")):
+        _say(_("Nothing was deleted."))
+        return EXIT_OK
+    control.remove(run, everything=everything)
+    _say(_("Deleted."))
     return EXIT_OK
 
 
@@ -190,6 +194,11 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def _yes(question: str) -> bool:
+    _say(question)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _say(text: str) -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.errors import EXIT_FAILED, ConfigError, EnvironmentProblem, Problem, ProblemError
 from engine.outputs import lock_path, read_marker
@@ -83,7 +83,8 @@ def killed(run: RunFolder) -> None:
 def removal(run: RunFolder, *, everything: bool) -> list[tuple[Path, int]]:
     """What `remove` deletes, with its size in bytes: the run folder and its TensorBoard files.
 
-    With `everything` also the adapter and merged model that this run was the last to write, as their marker says.
+    With `everything` also the adapter and merged model that this run was the last to write, as their marker says; but
+    not a folder that holds the config or the data as well.
     Raises ConfigError `run_alive`, and EnvironmentProblem `in_use` where another live run holds one of them.
     """
     if status(run).alive:
@@ -94,6 +95,7 @@ def removal(run: RunFolder, *, everything: bool) -> list[tuple[Path, int]]:
         config = {}  # a damaged run can be deleted too; what it made is not known then
     train = config.get("train", {}).get("config", {})
     found = [path for path in _outputs(config) if _last_written_by(path, run)] if everything else []
+    found = [path for path in found if not any(part.is_relative_to(path) for part in _sources(config))]
     for folder in found:
         if held(lock_path(folder)):
             raise EnvironmentProblem(in_use(lock_path(folder), folder))
@@ -129,11 +131,18 @@ def size_of(path: Path) -> int:
     return total
 
 
-def _outputs(config: dict[str, dict[str, dict[str, str]]]) -> list[Path]:
+def _outputs(config: dict[str, Any]) -> list[Path]:
     """Where a run was to write: adapter and merged model."""
     named = [("train", "output_dir"), ("merge", "export_dir")]
     found = [config[step]["config"][key] for step, key in named if step in config]
     return [Path(path).resolve() for path in found]
+
+
+def _sources(config: dict[str, Any]) -> list[Path]:
+    """What a run was made of, as far as it lies in files of the user's."""
+    train = config.get("train", {})
+    found = [config.get("file"), train.get("config", {}).get("dataset_dir"), train.get("model_path")]
+    return [Path(path).resolve() for path in (*found, config.get("merge", {}).get("model_path")) if path]
 
 
 def _last_written_by(folder: Path, run: RunFolder) -> bool:

@@ -55,12 +55,12 @@ class RunFolder:
         return read_document(self.config_file).values
 
     def state(self) -> dict[str, Any]:
-        """state.json; empty where there is none yet."""
+        """state.json; empty where there is none yet, or where it cannot be read."""
         try:
-            found: dict[str, Any] = json.loads(self.state_file.read_text())
+            found = json.loads(self.state_file.read_text())
         except (OSError, ValueError):
             return {}
-        return found
+        return found if isinstance(found, dict) else {}
 
     def outputs(self) -> dict[str, str]:
         """What the run has made so far: {adapter, merged, answers: path}."""

@@ -93,9 +93,8 @@ def _indexed() -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return (path / "config.yaml").is_file() and (path / "state.json").is_file()
-    return False
+    """By what state.json holds: a project has a config.yaml too, and `runs rm` must never take one for a run."""
+    return {"run", "state"} <= RunFolder(path).state().keys()
 
 
 def _real(path: Path) -> Path:

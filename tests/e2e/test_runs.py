@@ -92,7 +92,7 @@ def test_a_detached_run_is_found_watched_stopped_and_resumed_from_anywhere(tmp_p
     assert not run.path.exists()
     planned = sft("runs", "rm", second.id, "--all", "--dry-run", cwd=elsewhere)
     assert "saves/out" in planned.stdout and second.path.exists()
-    assert sft("runs", "rm", second.id, "--all", cwd=elsewhere).returncode == 0
+    assert sft("runs", "rm", second.id, "--all", "--yes", cwd=elsewhere).returncode == 0
     assert not (project / "saves/out").exists()
     assert listed(elsewhere) == []
 

@@ -182,6 +182,15 @@ def test_a_folder_without_our_marker_is_never_deleted(project: Path) -> None:
     assert listed(run, True) == [project / "saves/x", run.path]
 
 
+@pytest.mark.parametrize("inside", ["file", "dataset_dir"])
+def test_an_output_folder_with_config_or_data_in_it_stays(project: Path, inside: str) -> None:
+    """`output_dir: .` makes the project itself an output."""
+    run = finished(project, **({"dataset_dir": str(project / "saves/x/data")} if inside == "dataset_dir" else {}))
+    config = run.config() | ({"file": str(project / "saves/x/config.yaml")} if inside == "file" else {})
+    run.config_file.write_text(json.dumps(config))
+    assert listed(run, True) == [project / "models/x", run.path]
+
+
 def test_a_moved_project_can_be_tidied(project: Path) -> None:
     """The marker names the old path; the run is the same."""
     run = finished(project)

@@ -117,6 +117,17 @@ def test_a_run_is_found_by_id_beginning_and_path(tmp_path: Path) -> None:
     assert refusal("a/logs", tmp_path)[0] == "run_unknown"
 
 
+def test_a_project_is_no_run(tmp_path: Path) -> None:
+    """`runs rm my_project` must not delete a project, whatever files stand in it."""
+    make(tmp_path / "a/logs", "x")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "config.yaml").write_text("train: x.yaml\n")
+    for text in ("{}", "[]", '{"state": "x"}', "run"):
+        (project / "state.json").write_text(text)
+        assert refusal("project", tmp_path)[0] == "run_unknown"
+
+
 def test_an_id_that_begins_another_is_itself(tmp_path: Path) -> None:
     """Runs of the same second are named x and x-2."""
     first, second = make(tmp_path / "logs", "x"), make(tmp_path / "logs", "x")
