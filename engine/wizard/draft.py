@@ -28,14 +28,20 @@ class Draft:
 
     def wizard(self) -> Wizard:
         """A wizard that goes on from here; answers that this version does not know or take are dropped."""
-        wizard = Wizard(self.cwd, {name: value for name, value in self.answers.items() if _fits(name, value)})
+        fresh = Wizard(self.cwd)
+        wizard = Wizard(self.cwd, {name: value for name, value in self.answers.items() if _fits(fresh, name, value)})
         wizard.started = self.started
         return wizard
 
 
-def _fits(name: str, value: Any) -> bool:
-    """Whether a value has the type of its question; whether it still holds is for the question's own check."""
+def _fits(wizard: Wizard, name: str, value: Any) -> bool:
+    """Whether a value has the type of its question; whether it still holds is for the question's own check.
+
+    The choices of models, data and columns are found out later; of others the value has to be one.
+    """
     question = table().get(name)
+    if question and question.kind == "choice" and name not in ("model", "data") and not name.startswith("map_"):
+        return value in [choice.value for choice in question.choices(wizard)]
     kinds: dict[Kind, tuple[type, ...]] = {
         "choice": (str, int, float),
         "text": (str,),
@@ -73,4 +79,5 @@ def load() -> Draft | None:
 
 def drop() -> None:
     """Its run was started, or a person does not want it."""
-    path().unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path().unlink(missing_ok=True)
