@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App
@@ -42,7 +43,7 @@ class WizardApp(App[int]):
     live: runs to offer at the beginning, beside `draft`. chat: what the chat screen talks to, where a test brings it.
     """
 
-    CSS_PATH = "styles/app.tcss"
+    CSS_PATH = Path(__file__).with_name("styles") / "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c,ctrl+q", "leave", priority=True, show=False),
@@ -252,7 +253,7 @@ class WizardApp(App[int]):
 
     def _refresh(self, *, tick: bool = False) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, StepScreen) and screen.is_mounted:
+            if isinstance(screen, StepScreen) and screen.drawn:
                 screen.refresh_waiting() if tick else screen.refresh_body()
 
     # The end

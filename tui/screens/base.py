@@ -17,6 +17,7 @@ from engine.wizard.steps import step as step_of
 from engine.wizard.steps import steps
 from tui.report import amount
 from tui.widgets import Words, plain
+from tui.widgets.form import Form
 from tui.widgets.rail import Rail
 from tui.words import _, noop, problem_text, say, translate
 
@@ -50,6 +51,11 @@ class StepScreen(Screen[None]):
     def wizard_app(self) -> WizardApp:
         """The app, by its own type."""
         return cast("WizardApp", self.app)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the widgets are there: not yet before the first message, and no longer at the end."""
+        return bool(self.query("#waiting"))
 
     def compose(self) -> ComposeResult:
         """The frame around `body`."""
@@ -89,7 +95,10 @@ class StepScreen(Screen[None]):
 
     def hint_line(self) -> str:
         """The keys in one line."""
-        keys = [*self.hints(), ("?", _("help")), ("Ctrl+Q", _("leave"))]
+        if any(form.editing for form in self.query(Form)):
+            keys = [("Enter", _("take it")), ("Esc", _("leave it as it was"))]
+        else:
+            keys = [*self.hints(), ("?", _("help")), ("Ctrl+Q", _("leave"))]
         return "  ".join(f"{key} {words}" for key, words in keys)
 
     def on_mount(self) -> None:
@@ -162,9 +171,14 @@ class StepScreen(Screen[None]):
         body = self.query_one("#body")
         body.scroll_relative(y=pages * (body.size.height - 1), animate=False)
 
+    def on_form_toggled(self) -> None:
+        """Other keys while a line is edited."""
+        self.refresh_body()
+
     def on_resize(self, event: events.Resize) -> None:
         """Lines are cut to the new width."""
-        self.call_after_refresh(self.refresh_body)
+        if self.drawn:
+            self.call_after_refresh(self.refresh_body)
 
 
 def problem_words(problems: Sequence[Problem]) -> str:

@@ -71,9 +71,8 @@ class DataScreen(ChoiceScreen):
         self.query_one("#preview", Words).show(sample_words(wizard.preview()))
 
     def problems(self) -> Sequence[Problem]:
-        """In the form, columns that are not known are what it is for."""
-        found = super().problems()
-        return [problem for problem in found if problem.code != "columns_unknown"] if self.form_open else found
+        """In the form, nothing is missing before a person wants to go on."""
+        return [] if self.form_open and not self.tried else super().problems()
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """`a` where there is more to ask."""
@@ -112,15 +111,15 @@ class DataScreen(ChoiceScreen):
         self.query_one(Form).edit(message.question)
 
     @on(Form.Changed)
-    def _changed(self, message: Form.Changed) -> None:
-        wizard = self.wizard_app.wizard
+    def _changed(self) -> None:
+        wizard, self.tried = self.wizard_app.wizard, False
         self.wizard_app.find(self.step)
         self.refresh_body()
         if not wizard.problems(self.step):
             self.query_one(Form).focus_rows(GO)
 
     def _open(self, question: str) -> None:
-        form = self.query_one(Form)
+        form, self.tried = self.query_one(Form), False
         form.display = True
         self.refresh_body()
         form.focus_rows(question)

@@ -58,7 +58,7 @@ class ReviewScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """`y` for the files."""
-        return [("Enter", _("start, or change a line")), ("Esc", _("back")), ("y", _("show the files"))]
+        return [("Enter", _("start or change")), ("Esc", _("back")), ("y", _("files"))]
 
     def settled(self) -> None:
         """Start."""
@@ -88,7 +88,6 @@ class ReviewScreen(StepScreen):
             return
         if table()[message.question].step in ASKED_HERE:
             self.query_one(Form).edit(message.question)
-            self.refresh_body()
         else:
             self.wizard_app.edit(message.question)
 

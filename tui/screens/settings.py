@@ -40,7 +40,7 @@ class SettingsScreen(StepScreen):
     def hints(self) -> Sequence[tuple[str, str]]:
         """`a` both ways."""
         rare = _("fewer settings") if self.wizard_app.advanced else _("all settings")
-        return [("Enter", _("go on, or change a line")), ("Esc", _("back")), ("a", rare)]
+        return [("Enter", _("go on or change")), ("Esc", _("back")), ("a", rare)]
 
     def action_advanced(self) -> None:
         """Show the rare ones, or hide them."""

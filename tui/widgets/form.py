@@ -34,6 +34,9 @@ class Form(Vertical):
     class Going(Message):
         """Enter on the first row."""
 
+    class Toggled(Message):
+        """A line is edited, or no longer."""
+
     @dataclass
     class Chosen(Message):
         """Enter on a question's row: edit it, here or elsewhere."""
@@ -92,6 +95,7 @@ class Form(Vertical):
         self.query_one("#refused", Words).show("")
         self.query_one("#editor").display = True
         self.query_one("#detail").display = False
+        self.post_message(self.Toggled())
         if options:
             offered.show(options, _key(self.wizard.value(name)))
             offered.focus()
@@ -141,6 +145,7 @@ class Form(Vertical):
         self.query_one("#editor").display = False
         self._explain()
         self.query_one("#rows", Picker).focus()
+        self.post_message(self.Toggled())
 
     def _explain(self) -> None:
         name = self.query_one("#rows", Picker).key

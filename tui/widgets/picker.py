@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
@@ -107,7 +107,7 @@ class Picker(ScrollView, can_focus=True):
         style = self.rich_style
         if here and self.has_focus:
             style += self.get_component_rich_style("picker--here", partial=True)
-        return Strip([Segment(pad(self.text(place, width), width), style)], width)
+        return Strip([Segment(set_cell_size(self.text(place, width), width), style)], width)
 
     def text(self, place: int, width: int) -> str:
         """The row as text."""

@@ -1,0 +1,136 @@
+"""A desk with canned facts, and what the pilot tests share: opening the app, reading its screen, waiting for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from engine.errors import Problem, ProblemError
+from engine.hardware import GIB, Gpu, Hardware, Host
+from engine.text import Phrase
+from engine.wizard.desk import Progress, Started
+from engine.wizard.questions import Request
+from engine.wizard.session import Machine, Wizard
+from tui.app import WizardApp
+from tui.term import TRUE_COLOURS, TerminalProfile
+
+HOST = Host("Threadripper 3970X", 32, 128 * GIB, 100 * GIB)
+NO_GPU = Machine(Hardware((), Phrase("no NVIDIA driver is installed")), HOST)
+ONE_GPU = Machine(Hardware((Gpu(0, "GPU-1", "NVIDIA L4", 24 * GIB, 23 * GIB),), driver="570.86"), HOST)
+PROFILE = TerminalProfile(
+    full_screen=True,
+    obstacle="",
+    colours=TRUE_COLOURS,
+    ssh=False,
+    unicode=True,
+    ascii_only=False,
+    tick=0.02,
+    mouse=False,
+)
+SAMPLE = {
+    "rows": 78,
+    "whole": True,
+    "columns": ["instruction", "output"],
+    "mapping": {"prompt": "instruction", "response": "output"},
+    "dropped": 0,
+    "unusable": [],
+    "preview": [("user", "Who are you?"), ("assistant", "I am Lumi.")],
+    "examples": {},
+}
+
+
+def file_facts(options: dict[str, str], columns: Sequence[str] = ("title", "body")) -> dict[str, Any]:
+    """What the desk says of a file whose columns are not recognised."""
+    found = {**SAMPLE, "rows": 3, "columns": list(columns), "mapping": options, "preview": []}
+    return found | {"examples": {name: f"a {name}" for name in columns}}
+
+
+@dataclass
+class FakeDesk:
+    """facts: {what or what:subject: answer, a problem to raise, or a function of the request's options}.
+
+    gate: look-ups wait for it. fails: problems of the start, one a try. started: what a start gives back.
+    """
+
+    machine: Machine = NO_GPU
+    facts: dict[str, Any] = field(default_factory=dict)
+    gate: threading.Event | None = None
+    fails: list[Problem] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    start_gate: threading.Event | None = None
+    cancelled: int = 0
+
+    def find(self, request: Request, progress: Progress) -> Any:
+        """The canned fact."""
+        self.asked.append(request)
+        if self.gate is not None:
+            self.gate.wait(20)
+        canned = {
+            "hardware": self.machine,
+            "models": [{"name": "smollm2-135m", "size": "135M", "bytes": 270_000_000}],
+            "model": lambda options: {
+                "name": request.subject,
+                "here": True,
+                "size": "135M",
+                "model_type": "llama",
+                "bytes": 270_000_000,
+                "parameters": 134_515_008,
+                "max_positions": 8192,
+            },
+            "datasets": {"registered": [], "files": []},
+            "data": SAMPLE,
+        } | self.facts
+        found = canned.get(f"{request.what}:{request.subject}", canned[request.what])
+        if isinstance(found, Problem):
+            raise ProblemError(found)
+        return found(dict(request.options)) if callable(found) else found
+
+    def start(self, wizard: Wizard, progress: Progress) -> Started:
+        """A start that finds everything done before, so that no run has to be made up."""
+        answers = wizard.begin()
+        self.starts.append({"answers": answers, "preset": wizard.preset().name})
+        progress(Phrase("Downloading {name}", {"name": "weights"}), 34_000_000, 270_000_000)
+        if self.start_gate is not None:
+            self.start_gate.wait(20)
+        if self.fails:
+            raise ProblemError(self.fails.pop(0))
+        return Started(None, answers.folder / "config.yaml", {})
+
+    def cancel(self) -> None:
+        """Counted."""
+        self.cancelled += 1
+
+
+def app_of(cwd: Path, desk: FakeDesk | None = None, *, answers: dict[str, Any] | None = None, **more: Any) -> WizardApp:
+    """The wizard as a person would have it in `cwd`."""
+    return WizardApp(Wizard(cwd, answers), desk or FakeDesk(), profile=more.pop("profile", PROFILE), **more)
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for what the app will show; the time limit is generous, since it passes only where something is broken."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, screen_text(pilot.app)
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
+async def at(pilot: Pilot[Any], step: str) -> None:
+    """Wait for a step whose facts are all there."""
+    app = pilot.app
+    assert isinstance(app, WizardApp)
+    await until(pilot, lambda: app.at == step and app.screen.is_mounted and not app.wizard.needs(step))
+    await until(pilot, lambda: app.focused is not None or step == "hardware")
+
+
+def screen_text(app: Any) -> str:
+    """What stands on the screen, as lines. The one place that reads Textual's compositor."""
+    lines = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
