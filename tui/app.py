@@ -191,8 +191,9 @@ class WizardApp(App[int]):
 
     def find(self, step_id: str, then: Callable[[], None] | None = None) -> None:
         """Look up what the step needs as it is answered now, and ahead of it what the next one will; `then` is called
-        once nothing is missing."""
-        self._then = (step_id, then) if then else None
+        once nothing is missing. A look without `then` leaves an Enter that waits as it is."""
+        if then is not None:
+            self._then = (step_id, then)
         self._look(step_id)
 
     def _look(self, step_id: str) -> None:
