@@ -148,8 +148,9 @@ def main() -> None:
 
 
 def _add(found: Found, text: str | None, place: Path) -> None:
-    # 4–64 and {hint} say the same in every language; ", " does not.
-    if text and (text == ", " or re.search(r"[^\W\d_]", re.sub(r"{[^{}]*}", "", text))):
+    rest = re.sub(r"{[^{}]*}", "", text or "").strip()
+    # 4–64 and {hint} say the same in every language; "{word}: {meaning}" does not.
+    if text and rest and (re.search(r"[^\W\d_]", rest) or not re.search(r"\d", rest)):
         found.setdefault(text, set()).add(place.as_posix())
 
 
