@@ -26,7 +26,12 @@ LEAVE = "q"
 MOST_RUNS = 5  # that are offered to be watched
 
 _OFFER = noop("Go on with your answers, at the step {step}, begun in {folder}")
-_STATES = {"new": noop("new"), "same": noop("there already, the same"), "in the way": noop("there already, differs")}
+_STATES = {
+    "new": noop("new"),
+    "same": noop("there already, the same"),
+    "in the way": noop("there already, differs"),
+    "replaced": noop("replaced, the old one is kept"),
+}
 
 
 def run_plain(wizard: Wizard, desk: Desk, *, prompts: Prompts | None = None, talk: Talk = talk_here) -> int:
@@ -182,7 +187,8 @@ class Dialogue:
         if tree.files:
             tell(_("Files in {folder}:").format(folder=self.wizard.folder()))
         for file in tree.files:
-            tell(f"  {file.path}: {translate(_STATES[file.state])}")
+            state = "replaced" if file.state == "in the way" and self.wizard.replaces() else file.state
+            tell(f"  {file.path}: {translate(_STATES[state])}")
         tell(_("The same without questions: {command}").format(command=self.wizard.command()))
         self.asker.tell_problems([*tree.notes, *self.wizard.problems("review")])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class HereDesk:
         answers = wizard.begin()
         apply_project(answers, plan_project(answers, wizard.preset()), force=force)
         self.started.append(answers)
-        return Started(None, answers.folder / "config.yaml", {})
+        return Started(None, answers.folder / "config.yaml", {"adapter": str(answers.folder / "saves")})
 
     def resume(self, run: RunFolder, progress: Progress) -> Started:
         raise NotImplementedError
@@ -76,9 +77,9 @@ def look(wizard: Wizard, desk: HereDesk | None = None) -> None:
 
 
 class Script:
-    """Prompts: answers in their order, then the end of input. An exception in it is raised."""
+    """Prompts: answers in their order, then the end of input. An exception among them is raised."""
 
-    def __init__(self, lines: Sequence[str | type[BaseException] | Callable[[], str]]):
+    def __init__(self, lines: Sequence[str | type[BaseException] | Callable[[Script], str]]):
         self.lines = list(lines)
         self.said: list[str] = []
 
@@ -89,7 +90,7 @@ class Script:
         line = self.lines.pop(0)
         if isinstance(line, type):
             raise line
-        return line if isinstance(line, str) else line()
+        return line if isinstance(line, str) else line(self)
 
     def tell(self, text: str = "") -> None:
         self.said.append(text)
@@ -98,3 +99,14 @@ class Script:
     def text(self) -> str:
         """Everything that was said and asked."""
         return "\n".join(self.said)
+
+
+def pick(label: str) -> Callable[[Script], str]:
+    """The number that stood last before this label."""
+
+    def number(script: Script) -> str:
+        found = re.findall(rf"^ +(\d+)\. {re.escape(label)}", script.text, re.MULTILINE)
+        assert found, f"{label} is not in a list:\n{script.text}"
+        return str(found[-1])
+
+    return number
