@@ -13,7 +13,7 @@ from engine.wizard.questions import Choice, Question, Request
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step
 from tui.prompts import Prompts
-from tui.words import _, noop, problem_line, say, translate
+from tui.words import _, noop, problem_line, problem_text, say, translate
 
 BACK, HELP, NOTHING, ALL = "<", "?", "-", "a"
 PREVIEW_LENGTH = 300
@@ -182,7 +182,9 @@ class Asker:
         """What an answer brought up that further questions settle, such as columns whose names say nothing."""
         names = [question.id for question in before]
         if any(question.id not in names for question in self.wizard.questions(step.id)):
-            self.tell_problems([found for found in self.wizard.problems(step.id) if found.code != "answer_empty"])
+            for found in self.wizard.problems(step.id):
+                if found.code != "answer_empty":
+                    self.prompts.tell(problem_text(found))
 
     def _take(self, question: Question, choices: tuple[Choice, ...], text: str) -> list[Problem]:
         """The problems of what was typed; none where it is the answer now."""

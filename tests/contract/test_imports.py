@@ -17,6 +17,7 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "
 WORKERS = ("engine/train/", "engine/merge/", "engine/chat/")
 
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
+WIZARD = sorted((ROOT / "engine" / "wizard").glob("*.py"))
 
 
 def name_of(file: Path) -> str:
@@ -115,3 +116,12 @@ def test_answers_at_the_prompt_come_without_torch(
     assert report["code"] == code, done.stderr
     assert not set(report["loaded"]) & HEAVY
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("module", ["tui.plain", "tui.prompts", *(name_of(file) for file in WIZARD)])
+def test_the_wizard_without_a_screen_comes_without_the_heavy(module: str) -> None:
+    """The first question has to stand there at once, and plain prompts must not load what draws screens."""
+    name = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    report = f"import {name}, json, sys; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(json.loads(done.stdout)) & HEAVY
