@@ -160,8 +160,8 @@ class Wizard:
         requests = ways[what]()
         return next((self.facts[request] for request in requests if request in self.facts), None)
 
-    def problems(self, step: str) -> list[Problem]:
-        """What keeps the step from being left."""
+    def problems(self, step: str, tree: Tree | None = None) -> list[Problem]:
+        """What keeps the step from being left. `tree`: that of now, for the review, where it is known already."""
         found = []
         for question in self.questions(step, advanced=True):
             if question.id in self.answers or not question.optional:
@@ -172,7 +172,7 @@ class Wizard:
             found += self._mapping_problems()
         if step == "review":
             found += [problem for name in ("model", "data", "settings") for problem in self.problems(name)]
-            found += self.tree().problems if not found else ()
+            found += (tree or self.tree()).problems if not found else ()
         return found
 
     def about(self, step: str) -> list[Phrase]:

@@ -356,7 +356,7 @@ def _literals(annotated: Any) -> tuple[Any, ...]:
 
 
 def _setting(wizard: Wizard, name: str) -> Default:
-    answers, preset = wizard.project(without=name), wizard.preset()
+    answers, preset = wizard.project(without=name, replace=False), wizard.preset()  # asked often, and no file matters
     values = train_values(answers, preset)
     if name in preset.settings and values.get(name) == preset.settings[name]:
         return Default(values[name], Phrase("from the preset {title}", {"title": Phrase(preset.title)}))

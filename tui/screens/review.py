@@ -45,7 +45,8 @@ class ReviewScreen(StepScreen):
         """All as it is now."""
         app = self.wizard_app
         wizard, form = app.wizard, self.query_one(Form)
-        self._seen, self._found = wizard.tree(), () if wizard.needs(self.step) else wizard.problems(self.step)
+        self._seen = wizard.tree()
+        self._found = () if wizard.needs(self.step) else wizard.problems(self.step, self._seen)
         form.show(wizard, _("Start"), [answer.question for answer in wizard.review()])
         self.query_one("#tree", Words).show("" if form.editing else tree_words(wizard, self._seen))
         same = _("The same without questions: {command}").format(command=clean(wizard.command()))

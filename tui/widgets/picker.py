@@ -100,7 +100,7 @@ class Picker(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One row; the current one is reversed while keys go here."""
-        place, width = y + self.scroll_offset.y, self.size.width
+        place, width = y + self.scroll_offset.y, self.scrollable_content_region.width
         if place >= len(self.rows):
             return Strip.blank(width, self.rich_style)
         here = place == self.place
@@ -122,7 +122,7 @@ class Picker(ScrollView, can_focus=True):
             values = 0
         if not values:
             return f"{head}{pad(row.label, min(labels, room))}{' ' * GAP}{row.mark}"
-        labels = min(labels, room * 3 // 5)
+        labels = min(labels, max(room * 3 // 5, room - GAP - values))
         values = min(values, room - labels - GAP)
         return f"{head}{pad(row.label, labels)}{' ' * GAP}{pad(row.value, values)}{' ' * GAP}{row.mark}"
 
