@@ -93,9 +93,9 @@ def read_document(path: Path) -> Document:
     """The mapping in a YAML or JSON file. Raises ConfigError with file, line and column."""
     file = str(path)
     if not path.exists():
-        raise ConfigError(Problem("file_missing", {"path": file, "near": _neighbours(path)}))
+        raise ConfigError(Problem("file_missing", {"path": file, "near": _neighbours(path) or Phrase("none")}))
     if path.is_dir():
-        raise ConfigError(Problem("file_is_folder", {"path": file, "near": _configs_in(path)}))
+        raise ConfigError(Problem("file_is_folder", {"path": file, "near": _configs_in(path) or Phrase("none")}))
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(Problem("file_too_large", {"size": path.stat().st_size, "limit": MAX_BYTES}, file=file))
@@ -229,4 +229,4 @@ def _neighbours(path: Path) -> list[str]:
 
 def _configs_in(folder: Path) -> list[str]:
     found = [file for pattern in ("*.yaml", "*.yml", "configs/*.yaml") for file in sorted(folder.glob(pattern))]
-    return [str(file) for file in found[:6]] or ["none"]
+    return [str(file) for file in found[:6]]
