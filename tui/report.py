@@ -14,7 +14,7 @@ from rich.text import Text
 
 from engine.errors import Problem
 from engine.text import Phrase, clean, one_line
-from tui.phases import duration as duration  # running.py and making.py take it from here
+from tui.phases import duration as duration  # running.py and attaching.py take it from here
 from tui.phases import phase_title, step_title
 from tui.words import _, noop, problem_line, say, translate
 
