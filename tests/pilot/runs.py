@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,11 @@ class FakeRun:
         self.die()
 
     def die(self) -> None:
-        """The worker is gone: its lock with it."""
+        """The worker is gone, its lock with it, and no process of now is the one that held it."""
         if self._lock:
             self._lock.release()
             self._lock = None
+            self.folder.lock_file.write_text(json.dumps(asdict(replace(self.holder, started=0.0))))
 
     def move(self, **place: str) -> None:
         """As if the worker lived at another place: host, boot_id."""

@@ -160,7 +160,7 @@ class ChatScreen(StepScreen):
         for old in list(talk.children)[: max(0, len(talk.children) - MOST)]:
             old.remove()
         talk.mount(Words(_("You: {text}").format(text=clean(question)), classes="asked"), *self.answers.values())
-        talk.scroll_end(animate=False)
+        talk.anchor()  # stays at the end until the person scrolls up
         self.talker.ask(question, voices)
         self.refresh_body()
 
@@ -170,13 +170,9 @@ class ChatScreen(StepScreen):
         self.refresh_body()
 
     def on_answering(self, message: Answering) -> None:
-        """Some words more, followed unless the person has scrolled up."""
-        talk = self.query_one("#talk", VerticalScroll)
-        follows = talk.scroll_offset.y >= talk.max_scroll_y - 1
+        """Some words more."""
         text = message.text + (" " + _("(ended)") if message.stopped else "")
         self.answers[message.voice].show(_spoken(message.voice, text))
-        if follows:
-            talk.scroll_end(animate=False)
 
     def on_silent(self, message: Silent) -> None:
         """The next question can be asked."""

@@ -114,11 +114,12 @@ def parts(found: Results) -> dict[str, tuple[str, list[str]]]:
     board = shlex.join(["tensorboard", "--logdir", found.board]) if found.board else None
     return {
         "made": (_("What was made"), [line.format(path=clean(path)) for line, path in (*made, answers) if path]),
-        "serve": (_("How to use it"), _lines(found.talk, found.serve, python) if model else []),
-        "repeat": (_("How to do it again, without questions"), _lines(found.repeat)),
-        "logs": (_("The log and the curves"), _lines(found.log, board)),
+        "serve": (_("How to use it"), [*_commands(found.talk, found.serve), clean(python)] if model else []),
+        "repeat": (_("How to do it again, without questions"), _commands(found.repeat)),
+        "logs": (_("The log and the curves"), [*([clean(found.log)] if found.log else []), *_commands(board)]),
     }
 
 
-def _lines(*texts: str | None) -> list[str]:
-    return [clean(text) for text in texts if text]
+def _commands(*commands: str | None) -> list[str]:
+    """Marked, since a long one goes on in the next line."""
+    return [f"$ {clean(command)}" for command in commands if command]

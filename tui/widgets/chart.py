@@ -47,7 +47,7 @@ def draw(
     canvas.span(first, final, low, high)
     for step, value in _thinned(raw, canvas):
         canvas.point(step, value)
-    canvas.line([points[-1] for _, points in _columns(line, canvas)])
+    canvas.line([points[-1] for points in _columns(line, canvas)])
     for step, value in marks:
         canvas.mark(step, value)
     named = {canvas.row_of(low): label(low), canvas.row_of(high): label(high)}
@@ -147,22 +147,25 @@ def _known(points: Points, log_scale: bool) -> Known:
     return [(step, value) for step, value in points if _drawable(value, log_scale)]
 
 
-def _columns(points: Sequence[P], canvas: Canvas) -> Iterator[tuple[int, Sequence[P]]]:
-    """The points by the column of dots that they fall into; looks at a few, however many there are."""
+def _columns(points: Sequence[P], canvas: Canvas, dots: int = 1) -> Iterator[Sequence[P]]:
+    """The points by the columns, so many dots wide, that they fall into; halving finds where each begins."""
     begin = 0
-    for column in range(canvas.across):
+    for column in range(dots, canvas.across + dots, dots):
         end = len(points)
-        if column + 1 < canvas.across:
-            end = bisect_left(points, canvas.first_step(column + 1), begin, key=itemgetter(0))
+        if column < canvas.across:
+            end = bisect_left(points, canvas.first_step(column), begin, key=itemgetter(0))
         if end > begin:
-            yield column, points[begin:end]
+            yield points[begin:end]
         begin = end
 
 
 def _thinned(points: Known, canvas: Canvas) -> Iterator[tuple[int, float]]:
-    """At most two points a character, peaks among them: of every other column the largest, else the smallest."""
-    for column, found in _columns(points, canvas):
-        yield (max if column % 2 else min)(found, key=itemgetter(1))
+    """At most two points a character, the smallest and the largest: a single bad step stays to be seen."""
+    for found in _columns(points, canvas, canvas.across // canvas.width):
+        low, high = min(found, key=itemgetter(1)), max(found, key=itemgetter(1))
+        yield low
+        if high is not low:
+            yield high
 
 
 class LossChart(Static):

@@ -10,7 +10,6 @@ from engine.runs.view import Snapshot
 from engine.text import clean, one_line
 from tui.phases import duration, phase_title, state_title
 from tui.report import amount, command
-from tui.widgets import fit
 from tui.words import _, noop, problem_line, translate
 
 BAR = 24
@@ -92,13 +91,13 @@ def legend(log_scale: bool) -> str:
     return _("dots: each step  line: smoothed  x: held back  ({scale})").format(scale=scale)
 
 
-def notes_line(seen: Snapshot, width: int) -> str:
-    """The latest of the warnings, cut to a line."""
+def notes_line(seen: Snapshot) -> str:
+    """The latest of the warnings, in a line."""
     if not seen.warnings:
         return ""
-    count, text = len(seen.warnings), what(seen.warnings[-1])
+    count, text = len(seen.warnings), one_line(what(seen.warnings[-1]), 200)
     line = _("note: {text}") if count == 1 else _("{count} notes, the last: {text}")
-    return fit(line.format(count=count, text=text), width)
+    return line.format(count=count, text=text)
 
 
 def all_notes(seen: Snapshot) -> str:
@@ -112,9 +111,11 @@ def cause(seen: Snapshot) -> str:
         return ""
     first, *others = seen.problems
     lines = [_("What happened: {text}").format(text=what(first))]
-    if hint(first):
-        lines.append(_("What to do: {text}").format(text=hint(first)))
-    return "\n".join([*lines, *(_("Also: {text}").format(text=what(problem)) for problem in others)])
+    advice = hint(first)
+    if advice:
+        leads_on = advice.endswith((":", "："))  # to the others
+        lines.append(advice if leads_on else _("What to do: {text}").format(text=advice))
+    return "\n".join([*lines, *(_("- {text}").format(text=what(problem)) for problem in others)])
 
 
 def after(seen: Snapshot, *, ours: bool) -> str:
@@ -129,10 +130,10 @@ def after(seen: Snapshot, *, ours: bool) -> str:
         go_on = _("r  tries again and goes on from step {step}").format(step=saved)
         lines = [go_on if saved is not None else _("r  tries again from the beginning")]
     if ours:
-        changes = [_("b  back to your answers; all are kept, and Start begins anew with what you change")]
+        changes = [_("b  back to your answers, which are all kept")]
         # Where the same again would end the same way, changing something comes first.
         lines = changes + lines if state == "failed" else lines + changes
-    return "\n".join([*lines, _("The whole log: {path}").format(path=clean(seen.path / "train.log"))])
+    return "\n".join([*lines, _("Log: {path}").format(path=clean(seen.path / "train.log"))])
 
 
 def safe_line(seen: Snapshot) -> str:

@@ -1,0 +1,96 @@
+"""The watcher of a run: news once a tick, and nothing when nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from textual.app import App
+
+from engine.runs.view import Snapshot
+from tests.pilot.runs import FakeRun
+from tui.runwatch import RunChanged, RunWatch
+
+TICK = 0.05
+
+
+class Listener(App[None]):
+    """Keeps what the watcher posts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Snapshot] = []
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        self.heard.append(message.snapshot)
+
+
+async def until(condition, seconds: float = 10) -> None:
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("waited in vain")
+
+
+async def test_many_events_are_one_message(tmp_path: Path):
+    """A hundred steps between two looks must not become a hundred redraws over SSH."""
+    run, app = FakeRun(tmp_path), Listener()
+    async with app.run_test():
+        run.train(100, 400)
+        watch = RunWatch(app, run.folder, TICK)
+        watch.start()
+        await until(lambda: app.heard)
+        assert len(app.heard) == 1 and app.heard[0].step == 100
+        await asyncio.sleep(5 * TICK)
+        assert len(app.heard) == 1  # nothing happened, so nothing is posted
+        run.train(50, 400)
+        await until(lambda: len(app.heard) == 2)
+        assert app.heard[1].step == 150
+        watch.stop()
+    run.die()
+
+
+async def test_the_watching_ends_with_the_run(tmp_path: Path):
+    """A thread that polls a finished run for ever would keep a disk awake."""
+    run, app = FakeRun(tmp_path), Listener()
+    async with app.run_test():
+        watch = RunWatch(app, run.folder, TICK)
+        watch.start()
+        await until(lambda: app.heard)
+        run.finish(adapter="/a")
+        await until(lambda: watch.worker is not None and watch.worker.is_finished)
+        await until(lambda: app.heard[-1].outcome == "done")
+
+
+async def test_a_run_whose_folder_disappears_is_told_and_left(tmp_path: Path):
+    """Deleting a project under a watcher must not end the wizard."""
+    import shutil
+
+    run, app = FakeRun(tmp_path), Listener()
+    async with app.run_test():
+        watch = RunWatch(app, run.folder, TICK)
+        watch.start()
+        await until(lambda: app.heard)
+        run.die()
+        shutil.rmtree(run.folder.path)
+        await until(lambda: app.heard[-1].status.state == "crashed")
+        await until(lambda: watch.worker is not None and watch.worker.is_finished)
+
+
+async def test_another_run_takes_the_place_of_the_first(tmp_path: Path):
+    """After a resume, news of the old run must not be drawn over the new one."""
+    first, second, app = FakeRun(tmp_path / "a"), FakeRun(tmp_path / "b"), Listener()
+    async with app.run_test():
+        old = RunWatch(app, first.folder, TICK)
+        old.start()
+        await until(lambda: app.heard)
+        RunWatch(app, second.folder, TICK).start()
+        await until(lambda: app.heard[-1].path == second.folder.path)
+        assert old.worker is not None and old.worker.is_cancelled
+        count = len(app.heard)
+        first.train(5, 10)
+        await asyncio.sleep(5 * TICK)
+        assert len(app.heard) == count
+    first.die()
+    second.die()
