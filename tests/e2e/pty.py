@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ class Line:
         self.shell, self.master = pty.fork()
         if self.shell == 0:
             try:
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
                 os.chdir(cwd)
                 os.execve("/bin/sh", ["sh", "-c", script, "sh", *command], environment)
             finally:
