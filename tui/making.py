@@ -160,7 +160,13 @@ def pairs(given: Sequence[str]) -> dict[str, str]:
 
 def _format(given: str) -> Any:
     if given not in ("alpaca", "sharegpt"):
-        raise ConfigError(Problem("value_wrong", {"expected": "alpaca or sharegpt", "found": given}, "--to"))
+        raise ConfigError(
+            Problem(
+                "value_wrong",
+                {"expected": Phrase("one of {choices}", {"choices": "alpaca, sharegpt"}), "found": given},
+                "--to",
+            )
+        )
     return given
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from transformers.initialization import no_init_weights
 
 from engine.errors import ConfigError, Problem
+from engine.text import Phrase
 
 _ADAPTER_PARAMETER = re.compile(r"\.(lora_|modules_to_save\.|token_adapter\.trainable)")
 _MISMATCH = re.compile(
@@ -168,14 +169,18 @@ def _with_adapter(model: Any, adapter: Path) -> PeftModel:
         found = _MISMATCH.findall(str(error))
         if not found:
             raise ConfigError(Problem("merge_adapter_unusable", {"reason": _first_line(error)})) from error
-        tensors = [f"{name} is [{ours}], the base needs [{theirs}]" for name, ours, theirs in found]
+        tensors = [
+            Phrase("{name} is [{ours}], the base needs [{theirs}]", {"name": name, "ours": ours, "theirs": theirs})
+            for name, ours, theirs in found
+        ]
         raise _does_not_fit(tensors, trained_on) from error
     except KeyError as error:
         raise ConfigError(Problem("merge_adapter_incomplete", _listed([str(error.args[0])]))) from error
     except (ValueError, TypeError, NotImplementedError, AttributeError, ImportError) as error:
         raise ConfigError(Problem("merge_adapter_unusable", {"reason": _first_line(error)})) from error
     if result.unexpected_keys:
-        raise _does_not_fit([f"the base has no place for {name}" for name in result.unexpected_keys], trained_on)
+        extra = [Phrase("the base has no place for {name}", {"name": name}) for name in result.unexpected_keys]
+        raise _does_not_fit(extra, trained_on)
     for parameter in peft_model.parameters():
         if not is_stand_in(parameter) and parameter.is_floating_point():
             parameter.data = parameter.data.float()
@@ -211,13 +216,13 @@ def _base_parameters(root: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
             yield base_name(name), parameter
 
 
-def _does_not_fit(tensors: list[str], trained_on: str) -> ConfigError:
+def _does_not_fit(tensors: list[Phrase], trained_on: str) -> ConfigError:
     return ConfigError(Problem("merge_adapter_does_not_fit", {**_listed(tensors), "trained_on": trained_on}))
 
 
-def _listed(names: list[str]) -> dict[str, Any]:
+def _listed(names: Sequence[str | Phrase]) -> dict[str, Any]:
     rest = len(names) - _SHOWN
-    return {"tensors": names[:_SHOWN], "more": f" and {rest} more" if rest > 0 else ""}
+    return {"tensors": names[:_SHOWN], "more": Phrase(" and {rest} more", {"rest": rest}) if rest > 0 else ""}
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import ast
 import io
 import string
 import unicodedata
+from collections.abc import Iterator
 from gettext import GNUTranslations
 
 import pytest
@@ -30,6 +31,8 @@ from tui.words import LANGUAGES, SOURCE, say, set_language
 
 CODES = sorted(set(LANGUAGES) - {SOURCE})
 FOUND = collect()
+# A state of a planned file, and Python to copy.
+NO_SENTENCES = {"in the way", 'from transformers import pipeline\npipeline("text-generation", '}
 
 
 def fields(text: str) -> list[tuple[str | None, ...]]:
@@ -44,6 +47,18 @@ def put_together(node: ast.AST) -> bool:
         or (isinstance(part, ast.Call) and called(part) in ("format", "join"))
         for part in ast.walk(node)
     )
+
+
+def outside(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Texts that are neither docstrings nor sentences in a call that takes them."""
+    inside = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            inside |= {id(part.value) for part in node.body if isinstance(part, ast.Expr)}
+    inside |= {id(part) for call in calls(tree) for part in ast.walk(call.args[0])}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node
 
 
 def test_the_walk_finds_what_there_is() -> None:
