@@ -66,7 +66,7 @@ class WizardApp(App[int]):
         clock: Callable[[], float] = time.time,
         chat: Any = None,
     ):
-        super().__init__()
+        super().__init__(ansi_color=True if profile.plain_theme else None)  # NO_COLOR is looked at before the theme
         self.wizard, self.desk, self.profile, self.clock, self.chat = wizard, desk, profile, clock, chat
         self.draft, self.live = draft, tuple(live)
         self.run_folder = run

@@ -29,7 +29,7 @@ class FakeRun:
         config = {"version": 1, "name": "my_project", "file": "/home/ada/my_project/config.yaml", "steps": [*steps]}
         self.folder.config_file.write_bytes(dump(config).encode())
         self.folder.log_file.write_text("")
-        self.folder.state_file.write_text(json.dumps({"state": "running" if alive else "starting"}))
+        self.folder.state_file.write_text(json.dumps({"run": ID, "state": "running" if alive else "starting"}))
         self.now = BEGAN
         self.events = EventLog(self.folder.events_file, clock=lambda: self.now)
         self.step = 0
