@@ -153,7 +153,7 @@ class Asker:
     def _questions(self, step: Step, from_behind: bool) -> bool:
         """The step's questions in order; which apply is looked up anew after each."""
         if step.id == "settings":
-            asks = _("Change any of these? Enter goes on, a number changes one, a lists the rare ones:")
+            asks = _("Enter goes on, a number changes one, a lists the rare ones:")
             return self.changes(step, self.wizard.questions(step.id), asks=asks)
         asked = [question.id for question in self.wizard.questions(step.id)][:-1] if from_behind else []
         while True:
