@@ -329,9 +329,9 @@ class Wizard:
         return Tree(tuple(files), tuple(problems), tuple(notes))
 
     def review(self) -> list[Answer]:
-        """Every answer, and of the rare questions those that were changed."""
+        """Every answer, and of the rare questions those that were changed; first what stands in the way of Start."""
         found = []
-        for step in ("model", "data", "preset", "settings", "review"):
+        for step in ("review", "model", "data", "preset", "settings"):
             plain = self.questions(step)
             for question in self.questions(step, advanced=True):
                 if question in plain or self.changed(question.id):
