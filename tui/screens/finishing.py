@@ -110,7 +110,7 @@ def parts(found: Results) -> dict[str, tuple[str, list[str]]]:
     model = found.merged or found.adapter
     made = ((_("Model: {path}"), found.merged), (_("Adapter: {path}"), found.adapter))
     answers = (_("Answers before and after: {path}"), found.answers)
-    python = f'from transformers import pipeline\npipeline("text-generation", {model!r})("Hello")'
+    python = f'transformers.pipeline("text-generation", {model!r})'
     board = shlex.join(["tensorboard", "--logdir", found.board]) if found.board else None
     return {
         "made": (_("What was made"), [line.format(path=clean(path)) for line, path in (*made, answers) if path]),

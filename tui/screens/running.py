@@ -27,7 +27,6 @@ from tui.widgets.chart import LossChart
 from tui.widgets.log_pane import LogPane
 from tui.words import _
 
-STEPS = {"train": "training", "merge": "merge"}  # answers are asked where the run last was
 NOT_WELL = ("stopped", "failed", "crashed")
 RESUMING = Phrase("Starting the run again")
 
@@ -142,12 +141,15 @@ class RunScreen(StepScreen):
         self._show("notes", say.all_notes(seen) if self.large_log else "" if bad else say.notes_line(seen))
         self.query_one("#notes").set_class(not self.large_log, "line")
         log.set_class(not drawn, "-large")
+        log.display = any(line.strip() for line in seen.log_tail)
         chart.show(seen.losses, seen.smoothed, seen.evals)
         log.show(seen.log_tail)
 
     def _follow(self, seen: Snapshot | None) -> None:
         """The rail shows the step that the run is at."""
-        self.step = STEPS.get(seen.step_now, self.step) if seen else self.step
+        if seen:  # the answers are asked of what was merged, where anything was
+            merging = seen.step_now == "merge" or (seen.step_now == "answers" and "merge" in seen.steps)
+            self.step = "merge" if merging else "training"
         app = self.wizard_app
         if app.at != self.step:
             app.at = app.reached = self.step

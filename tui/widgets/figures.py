@@ -12,7 +12,7 @@ from tui.phases import duration, phase_title, state_title
 from tui.report import amount, command
 from tui.words import _, noop, problem_line, translate
 
-BAR = 24
+BAR = 16
 GB = 1e9
 
 _STATES = {
