@@ -56,7 +56,8 @@ class Asker:
         lines = [say(phrase) for phrase in self.wizard.about(step)]
         if step == "data":
             for voice, text in self.wizard.preview():
-                lines.append(f"  {say(preview_line(voice))}: {clean(text, PREVIEW_LENGTH)}")
+                said = _("{label}: {value}").format(label=say(preview_line(voice)), value=clean(text, PREVIEW_LENGTH))
+                lines.append(f"  {said}")
         if not quiet and tuple(lines) != self._facts:
             for line in lines:
                 self.prompts.tell(line)

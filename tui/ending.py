@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EXIT_OK, EXIT_STOPPED, ProblemError
+from engine.runs.events import EventReader
 from engine.runs.folder import RunFolder
 from engine.runs.follow import Ending, Viewer
 from engine.runs.view import RunView
@@ -38,9 +39,12 @@ def watch(run: RunFolder, prompts: Prompts) -> Ending:
     view = RunView(run)
     prompts.tell(_("Ctrl+C ends the watching, not the run."))
     with Report(lines=True) as report:
-        tell_history(report, view.poll())
+        seen = view.poll()
+        tell_history(report, seen)
+        # One that is over by now has told its end already: read it once more.
+        reader = EventReader(run.events_file) if seen.outcome else view.reader
         with Viewer(report.event, has_terminal(), attached=True) as viewer:
-            ending = viewer.attach(run, view.reader)
+            ending = viewer.attach(run, reader)
         if ending.left_running:
             tell_left(report, view.poll())
         elif ending.event and ending.event["type"] == "failed":
