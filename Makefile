@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 TESTS ?=
 
-.PHONY: demo test test-slow check format words clean
+.PHONY: demo test test-slow check format golden words clean
 
 demo: $(INSTALLED)
 	$(BIN)/sft-wizard demo
@@ -24,6 +24,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Records the screens as they are now; read the difference before you commit it.
+golden: $(INSTALLED)
+	$(BIN)/pytest -n 2 tests/pilot --update-golden
 
 # Collects every sentence into the catalogues of tui/locale/ and says which still need a translation.
 words: $(INSTALLED)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DATA = {".yaml", ".json", ".txt", ".md", ".jinja", ".mo"}
+DATA = {".yaml", ".json", ".txt", ".md", ".jinja", ".mo", ".tcss"}
 
 pytestmark = pytest.mark.slow
 

@@ -41,7 +41,7 @@ class ChoiceScreen(StepScreen):
         yield Words(id="note")
         with Horizontal(id="typed"):
             yield Words(id="asked")
-            yield Field(id="typing")
+            yield Field(id="typing", placeholder=_("Enter, then type"))
         yield Words(id="about")
 
     @property

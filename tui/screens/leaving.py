@@ -9,10 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from tui.report import command
-from tui.widgets import plain
+from tui.widgets import Words
 from tui.widgets.picker import Picker, Row
 from tui.words import _
 
@@ -30,7 +29,7 @@ class LeaveDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """What happens, and the two ways."""
         with Vertical(id="dialog"):
-            yield Static(plain(self.words()))
+            yield Words(self.words())
             yield Picker([Row(STAY, _("Stay")), Row(LEAVE, _("Leave"))], id="ways")
 
     def words(self) -> str:

@@ -8,9 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
-from tui.widgets import plain
+from tui.widgets import Words
 from tui.words import _
 
 
@@ -26,10 +25,10 @@ class TextPane(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A title, the text, the keys."""
         with Vertical(id="pane"):
-            yield Static(plain(self.heading), id="pane-title")
+            yield Words(self.heading, id="pane-title")
             with VerticalScroll(id="pane-text"):
-                yield Static(plain(self.text))
-            yield Static(plain(_("↑ ↓ scroll  Esc close")), id="pane-keys")
+                yield Words(self.text)
+            yield Words(_("↑ ↓ scroll  Esc close"), id="pane-keys")
 
     def on_mount(self) -> None:
         """The arrows scroll at once."""

@@ -18,8 +18,8 @@ class Field(Input):
         Binding("down", "app.focus_next", show=False),
     ]
 
-    def __init__(self, *, id: str | None = None):  # noqa: A002
-        super().__init__(id=id, compact=True, select_on_focus=False)
+    def __init__(self, *, id: str | None = None, placeholder: str = ""):  # noqa: A002
+        super().__init__(placeholder=placeholder, id=id, compact=True, select_on_focus=False)
         self.cursor_blink = False
 
     def validate_value(self, value: str) -> str:

@@ -1,0 +1,67 @@
+"""What a terminal can do, told by the environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from tui.term import TRUE_COLOURS, TerminalProfile, prepare
+
+XTERM = {"TERM": "xterm-256color"}
+
+
+def profile(environ: dict[str, str], *, tty: bool = True, encoding: str = "utf-8", **more: bool) -> TerminalProfile:
+    return TerminalProfile.of(environ, stdin=tty, stderr=tty, encoding=encoding, **more)
+
+
+@pytest.mark.parametrize(
+    ("environ", "tty", "obstacle"),
+    [
+        (XTERM, True, ""),
+        ({}, True, ""),
+        ({"TERM": "dumb"}, True, "dumb"),
+        (XTERM | {"ACCESSIBLE": "1"}, True, "accessible"),
+        (XTERM | {"ACCESSIBLE": "0"}, True, ""),
+        (XTERM, False, "no_terminal"),
+    ],
+)
+def test_where_the_wizard_cannot_draw_it_asks_in_lines(environ: dict[str, str], tty: bool, obstacle: str) -> None:
+    found = profile(environ, tty=tty)
+    assert (found.full_screen, found.obstacle) == (not obstacle, obstacle)
+
+
+@pytest.mark.parametrize(
+    ("environ", "colours", "plain"),
+    [
+        (XTERM, 256, False),
+        (XTERM | {"COLORTERM": "truecolor"}, TRUE_COLOURS, False),
+        ({"TERM": "xterm"}, 16, True),
+        ({"TERM": "linux"}, 16, True),
+        (XTERM | {"NO_COLOR": "1"}, None, True),
+        (XTERM | {"NO_COLOR": ""}, 256, False),
+    ],
+)
+def test_the_terminals_own_colours_where_there_are_few_or_none_are_wanted(
+    environ: dict[str, str], colours: int | None, plain: bool
+) -> None:
+    found = profile(environ)
+    assert (found.colours, found.plain_theme) == (colours, plain)
+
+
+def test_over_ssh_the_screen_is_drawn_less_often_and_the_mouse_left_alone() -> None:
+    """The terminal's own selection and copy work, and a slow link is not filled."""
+    local, far = profile(XTERM), profile(XTERM | {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"})
+    assert (local.tick, local.mouse) == (0.5, True)
+    assert (far.tick, far.mouse) == (1.0, False)
+
+
+def test_ascii_where_other_glyphs_cannot_be_shown() -> None:
+    assert not profile(XTERM).ascii_only
+    assert profile(XTERM, ascii_only=True).ascii_only
+    assert profile(XTERM, encoding="ascii").ascii_only
+    assert profile({"TERM": "linux"}).ascii_only
+
+
+def test_nothing_moves_by_itself() -> None:
+    environ: dict[str, str] = {}
+    prepare(profile(XTERM), environ)
+    assert environ == {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
