@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from terminal import CountingTerminal
+
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.runs.lock import FolderLock, Holder
-
-sys.path.insert(0, str(Path(__file__).parent))
-from terminal import CountingTerminal
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = str(Path(sys.executable).with_name("sft-wizard"))
