@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +26,11 @@ from tui.finding import Found, Lookups, Progressed, Refused, StartDone
 from tui.lastwords import last_words
 from tui.runwatch import RunChanged
 from tui.screens import StepScreen, screen_of
+from tui.signals import catch_signals
 from tui.term import TerminalProfile
 from tui.words import LANGUAGES, language, remember_language, set_language
 
 STARTING = Phrase("Writing the project and starting its run")
-SIGNALS = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
 
 class WizardApp(App[int]):
@@ -91,7 +88,7 @@ class WizardApp(App[int]):
         """The run that was asked for, what there is to take up again, or the first step."""
         if self.profile.plain_theme:
             self.theme = "ansi-dark"
-        self._catch_signals()
+        catch_signals(self.leave)
         self.set_interval(self.profile.tick, self._tick)
         if self.run_folder is not None:
             self.watch_run(self.run_folder)
@@ -293,12 +290,6 @@ class WizardApp(App[int]):
     def last_words(self) -> list[str]:
         """For the normal screen, after the end."""
         return last_words(self)
-
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: nothing to catch
-            for number, code in SIGNALS.items():
-                loop.add_signal_handler(number, self.leave, code)
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual would print a traceback with local values; ours goes to crash.log, by whoever opened the app."""

@@ -248,6 +248,18 @@ async def test_beginning_anew_keeps_the_draft_for_now(cwd: Path) -> None:
     assert draft.load() == kept
 
 
+async def test_the_terminals_cursor_stands_at_the_current_row(cwd: Path) -> None:
+    """Braille displays and screen readers follow it."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await walk(pilot, to="preset")
+        for _move in range(3):
+            await pilot.pause()
+            rows = [y for y, line in enumerate(screen_text(app).splitlines()) if line[14:].lstrip().startswith("> ")]
+            assert app.cursor_position.y in rows
+            await pilot.press("down")
+
+
 async def test_leaving_is_asked_for_and_twice_is_enough(cwd: Path) -> None:
     """Ctrl+C is a habit; Ctrl+C twice is meant."""
     app = app_of(cwd)

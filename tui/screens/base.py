@@ -57,6 +57,11 @@ class StepScreen(Screen[None]):
         """Whether the widgets are there: not yet before the first message, and no longer at the end."""
         return bool(self.query("#waiting"))
 
+    @property
+    def editing(self) -> bool:
+        """Whether a line of a form is being edited."""
+        return any(form.editing for form in self.query(Form))
+
     def compose(self) -> ComposeResult:
         """The frame around `body`."""
         yield Words(self.title_line(), id="title")
@@ -95,7 +100,7 @@ class StepScreen(Screen[None]):
 
     def hint_line(self) -> str:
         """The keys in one line."""
-        if any(form.editing for form in self.query(Form)):
+        if self.editing:
             keys = [("Enter", _("take it")), ("Esc", _("leave it as it was"))]
         else:
             keys = [*self.hints(), ("?", _("help")), ("Ctrl+Q", _("leave"))]
@@ -112,7 +117,7 @@ class StepScreen(Screen[None]):
         self.query_one(Rail).refresh_steps(self.wizard_app)
         self.query_one("#title", Words).show(self.title_line())
         self.query_one("#keys", Words).show(self.hint_line())
-        self.query_one("#problems", Words).show(problem_words(self.problems()))
+        self.query_one("#problems", Words).show("" if self.editing else problem_words(self.problems()))
         self.refresh_waiting()
 
     def refresh_waiting(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
@@ -41,12 +42,11 @@ class OfferScreen(StepScreen):
         return _("There is something to take up again.")
 
     def refresh_body(self) -> None:
-        """Where the draft was begun."""
+        """Where the draft was begun, or the run lies."""
         super().refresh_body()
         draft, key = self.wizard_app.draft, self.query_one("#offers", Picker).key
-        chosen = draft is not None and key == DRAFT
-        words = _("Begun in {folder}").format(folder=draft.cwd) if draft and chosen else ""
-        self.query_one("#note", Words).show(str(key) if isinstance(key, type(self.wizard_app.wizard.cwd)) else words)
+        folder = draft.cwd if draft is not None and key == DRAFT else key if isinstance(key, Path) else None
+        self.query_one("#note", Words).show(_("In {folder}").format(folder=folder) if folder else "")
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """The other language is offered in its own name."""

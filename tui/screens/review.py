@@ -20,6 +20,7 @@ from tui.widgets.form import GO, Form
 from tui.words import _, noop, problem_line, translate
 
 FILE_STATES = {"new": noop("new"), "same": noop("same"), "in the way": noop("in the way")}
+ROOMY = 24  # lines of a screen that has room for every file
 ASKED_HERE = ("settings", "review")  # steps whose questions are a line in a list anyway
 
 
@@ -48,9 +49,11 @@ class ReviewScreen(StepScreen):
         self._seen = wizard.tree()
         self._found = () if wizard.needs(self.step) else wizard.problems(self.step, self._seen)
         form.show(wizard, _("Start"), [answer.question for answer in wizard.review()])
-        self.query_one("#tree", Words).show("" if form.editing else tree_words(wizard, self._seen))
+        whole = self.size.height >= ROOMY and not self.problems()
+        files = tree_words(wizard, self._seen) if whole else count_words(wizard, self._seen)
         same = _("The same without questions: {command}").format(command=clean(wizard.command()))
-        self.query_one("#command", Words).show("" if form.editing else same)
+        self.query_one("#tree", Words).show("" if self.editing else files)
+        self.query_one("#command", Words).show("" if self.editing else same)
         super().refresh_body()
 
     def problems(self) -> Sequence[Problem]:
@@ -108,6 +111,20 @@ def tree_words(wizard: Wizard, tree: Tree) -> str:
     lines = [_("Files in {folder}:").format(folder=clean(wizard.value("project")))]
     lines += [f"  {file.path:{width}}  {translate(FILE_STATES[file.state])}" for file in tree.files]
     return "\n".join([*lines, *(problem_line(note) for note in tree.notes)])
+
+
+def count_words(wizard: Wizard, tree: Tree) -> str:
+    """The same in a line, where there is no room."""
+    if not tree.files:
+        return ""
+    states = [file.state for file in tree.files]
+    counts = [
+        _("{count} {state}").format(count=states.count(state), state=translate(words))
+        for state, words in FILE_STATES.items()
+        if state in states
+    ]
+    files = _("Files in {folder}: {counts}")
+    return files.format(folder=clean(wizard.value("project")), counts=_(", ").join(counts))
 
 
 def files_words(tree: Tree) -> str:

@@ -23,7 +23,6 @@ from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_text, say
 
 GO = ""  # key of the first row
-YES, NO = True, False
 
 
 class Form(Vertical):
@@ -165,7 +164,7 @@ def explanation(wizard: Wizard, question: Question) -> str:
 def _options(wizard: Wizard, question: Question) -> list[Row]:
     """The answers to choose from; none where one is typed."""
     if question.kind == "switch":
-        rows = [Row(_key(YES), _("yes")), Row(_key(NO), _("no"))]
+        rows = [Row(_key(True), _("yes")), Row(_key(False), _("no"))]
         return [Row(_key(None), _("(none)")), *rows] if question.optional else rows
     if question.kind != "choice":
         return []
