@@ -257,8 +257,8 @@ class WizardApp(App[int]):
     # The end
 
     def keep_draft(self) -> None:
-        """Keep the answers, unless a run was started from them or one is only watched."""
-        if self.wizard.answers and self.started is None and self.run_folder is None:
+        """Keep the answers, unless a run was started from them; after one that failed they may be edited again."""
+        if self.wizard.answers and (not self.at or step(self.at).asks):
             drafts.save(self.wizard, step(self.reached))
 
     def _save(self) -> None:

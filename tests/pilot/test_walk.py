@@ -235,6 +235,22 @@ async def test_a_draft_is_kept_and_offered(cwd: Path) -> None:
     assert again.wizard.answers == app.wizard.answers
 
 
+async def test_answers_edited_after_a_run_are_kept_and_those_of_a_run_are_not(cwd: Path) -> None:
+    """A run that was started is found by itself; what is changed for the next try is not."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await walk(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.started)
+        app.keep_draft()
+        await until(pilot, lambda: draft.load() is None)
+        app.go("review")
+        await at(pilot, "review")
+        app.keep_draft()
+        kept = draft.load()
+    assert kept is not None and kept.started
+
+
 async def test_beginning_anew_keeps_the_draft_for_now(cwd: Path) -> None:
     """A mistaken key in the offer costs nothing."""
     kept = Draft({"preset": "8gb"}, "settings", cwd)
