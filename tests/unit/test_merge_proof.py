@@ -124,12 +124,14 @@ def test_an_adapter_that_changes_nothing_is_named(tmp_path: Path) -> None:
     assert codes(result) == ["merge_changes_nothing"]
 
 
-def test_an_effect_below_rounding_fails_with_its_reason(tmp_path: Path) -> None:
+def test_an_effect_below_rounding_is_told_and_no_failure(tmp_path: Path) -> None:
+    """A short training of one's own must not end in an error that nothing but more training removes."""
     base = save_base(tmp_path / "base", dtype="bfloat16")
     adapter = save_adapter(tmp_path / "adapter", base, scale=0.0005)
     merge(base, adapter, tmp_path / "out")
     result = proof(base, adapter, tmp_path / "out")
-    assert not result.passed and codes(result) == ["merge_proof_rounding"]
+    assert result.passed and codes(result) == ["merge_proof_rounding"] and result.notes[0].severity == "warning"
+    assert result.ratio is not None and result.ratio > 0.1
     merge(base, adapter, tmp_path / "wide", dtype="float32")
     assert proof(base, adapter, tmp_path / "wide", dtype="float32").passed
 
