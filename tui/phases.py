@@ -67,7 +67,8 @@ def proof_words(proof: Mapping[str, Any]) -> str:
         return _("The adapter changes nothing: the merged model equals the base model.")
     if proof.get("method") == "logits" and proof["ratio"] > ALLOWED_RATIO:
         line = _(
-            "Merged model checked: {tensors} tensors are right; rounding takes {share:.0f} % of what the adapter changes."
+            "Merged model checked: {tensors} tensors are right; rounding takes {share:.0f} % of what the adapter "
+            "changes."
         )
         return line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"])
     if proof.get("method") == "logits":

@@ -156,15 +156,18 @@ class StepTrainer(Trainer):
 
 
 def name_base(folder: Path, name: str) -> None:
-    """Call the base model by `name` in a saved adapter.
+    """Call the base model by `name` in a saved adapter, and list its modules in an order that never changes.
 
-    While saving, peft must know it by its folder: it would ask the hub for a name, each time.
+    While saving, peft must know the base by its folder: it would ask the hub for a name, each time. Its modules are a
+    set, whose order is another in every process: the same run would not write the same file.
     """
     file = folder / "adapter_config.json"
     if not name or not file.exists():
         return
     config = json.loads(file.read_text(encoding="utf-8"))
     before, config["base_model_name_or_path"] = config["base_model_name_or_path"], name
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()
     write_json(file, config, mode=0o644)
     card = folder / "README.md"
     if before and card.exists():
