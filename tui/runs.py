@@ -8,14 +8,13 @@ import os
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.errors import EXIT_FAILED, EXIT_OK, EnvironmentProblem, Problem
+from engine.errors import EXIT_FAILED, EXIT_OK
 from engine.runs import control, index
 from engine.runs.folder import RunFolder
 from engine.runs.lock import Place
@@ -70,22 +69,19 @@ def stop_run(given: str | None, kill: bool) -> int:
 def resume_run(given: str | None, detach: bool, as_json: bool) -> int:
     """Run again what `given` was started with; the work goes on where it was saved."""
     run = index.find(given)
-    now = status(run)
-    if now.alive:
-        raise EnvironmentProblem(Problem("still_alive", {"run": run.id, "state": now.state}))
-    if now.state == "finished":
+    if status(run).state == "finished":
         _say(_("Run {run} is finished: there is nothing to resume.").format(run=run.id))
         return EXIT_OK
-    config = run.config()
+    found = control.again(run)
     return replay_file(
-        Path(config["file"]),
-        config.get("overrides", []),
+        found.source,
+        found.overrides,
         dry=False,
         fresh=False,
         as_json=as_json,
-        require_gpu=config.get("require_gpu", False),
+        require_gpu=found.require_gpu,
         detach=detach,
-        cwd=Path(config["cwd"]) if "cwd" in config else None,
+        cwd=found.cwd,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,42 @@ from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.runs.index import forget
 from engine.runs.lock import Holder, Place, held, in_use, read_holder
-from engine.runs.status import status
+from engine.runs.status import GOING, status
 
 DEATH_SECONDS = 10.0  # a process that the kernel writes out of a full GPU takes a while to be gone
 
+LEAVING_SECONDS = 20.0  # from a worker's last word to its end: torch takes its time to close
+
 How = Literal["signal", "file", "killed"]
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a run was started with, as `pipeline.run` takes it."""
+
+    source: Path
+    overrides: list[str]
+    require_gpu: bool
+    cwd: Path | None
+
+
+def again(run: RunFolder) -> Again:
+    """To go on where the work of `run` was saved. In a project that was moved, its config.yaml is the one there now.
+
+    A worker that has said its last word is waited for; one that goes on is the EnvironmentProblem `still_alive`.
+    """
+    end = time.monotonic() + LEAVING_SECONDS
+    while (now := status(run)).alive:
+        if now.state in GOING or now.state == "elsewhere" or time.monotonic() > end:
+            raise EnvironmentProblem(Problem("still_alive", {"run": run.id}))
+        time.sleep(0.1)
+    config = run.config()
+    source, cwd = Path(config["file"]), config.get("cwd")
+    moved = run.path.parents[1] / source.name
+    if not source.exists() and moved.exists():
+        source = moved
+    overrides: list[str] = config.get("overrides", [])
+    return Again(source, overrides, bool(config.get("require_gpu")), Path(cwd) if cwd else None)
 
 
 def stop(run: RunFolder, *, kill: bool = False, here: Place | None = None) -> How:

@@ -52,7 +52,7 @@ MESSAGES: dict[str, Message] = {
     "run_ambiguous": Message("{given} fits several runs.", "Give more of it, or the path of one: {runs}"),
     "runs_alive": Message("Several runs are going.", "Say which one: {runs}"),
     "run_over": Message("Run {run} does not go on any more: it is {state}.", "sft-wizard runs lists all runs."),
-    "still_alive": Message("Run {run} is still going ({state}).", "To watch it: sft-wizard attach {run}"),
+    "still_alive": Message("Run {run} is still going.", "To watch it: sft-wizard attach {run}"),
     "run_alive": Message("Run {run} is still going.", "Stop it first: sft-wizard stop {run}"),
     "kill_elsewhere": Message(
         "Run {run} belongs to {host}, another machine or container: it cannot be killed from here.",

@@ -24,6 +24,7 @@ from engine.data.shapes import recognise
 from engine.data.transform import records_of
 from engine.errors import DataError, Problem, ProblemError
 from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, presets, sample
+from engine.runs.control import again
 from engine.runs.folder import RunFolder
 from engine.text import Phrase, one_line
 
@@ -159,14 +160,8 @@ def start(answers: ProjectAnswers, preset: str, force: bool, progress: Progress)
 
 def resume(run: Path, progress: Progress) -> dict[str, Any]:
     """Start again what a run was started with; the work goes on where it was saved."""
-    config = RunFolder(run).config()
-    return _launch(
-        Path(config["file"]),
-        progress,
-        overrides=config.get("overrides", []),
-        require_gpu=config.get("require_gpu", False),
-        cwd=Path(config["cwd"]) if "cwd" in config else None,
-    )
+    found = again(RunFolder(run))
+    return _launch(found.source, progress, overrides=found.overrides, require_gpu=found.require_gpu, cwd=found.cwd)
 
 
 def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:

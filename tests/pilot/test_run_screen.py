@@ -301,7 +301,7 @@ async def test_a_run_goes_on_from_its_own_screen(
 
 async def test_a_resume_that_is_refused_says_why(cwd: Path, tmp_path: Path) -> None:
     """The folder is in use, the model gone: the screen stays and tells."""
-    desk = ResumingDesk(resumed=Problem("still_alive", {"run": "x", "state": "running"}))
+    desk = ResumingDesk(resumed=Problem("still_alive", {"run": "x"}))
     app = app_of(cwd, desk)
     async with app.run_test(size=(80, 24)) as pilot:
         await put(pilot, seen_after(tmp_path, stopped))

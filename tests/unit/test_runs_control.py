@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -277,3 +278,41 @@ def test_sigkill_is_what_kill_means(bench: Bench) -> None:
     os.kill(pid, signal.SIGTERM)
     control.stop(run, kill=True)
     assert not alive(pid)
+
+
+def recorded(tmp_path: Path, state: str = "stopped") -> tuple[RunFolder, Path]:
+    """A run of a project whose worker said its last word."""
+    config = tmp_path / "project" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text("version: 1\n")
+    spec = {"file": str(config), "overrides": ["train.seed=1"], "cwd": str(tmp_path), "require_gpu": True}
+    run = RunFolder.create(config.parent / "logs", "p", spec)
+    run.update_state(state=state)
+    return run, config
+
+
+def test_a_run_is_resumed_with_what_it_was_started_with(tmp_path: Path) -> None:
+    run, config = recorded(tmp_path)
+    assert control.again(run) == control.Again(config, ["train.seed=1"], True, tmp_path)
+
+
+def test_a_run_of_a_project_that_was_moved_is_resumed_there(tmp_path: Path) -> None:
+    """Projects are renamed and copied to another disk; the paths they recorded stay behind."""
+    run, config = recorded(tmp_path)
+    moved = tmp_path / "moved"
+    config.parent.rename(moved)
+    assert control.again(RunFolder(moved / "logs" / run.id)).source == moved / "config.yaml"
+
+
+def test_a_worker_that_closes_is_waited_for_and_one_that_works_is_not_disturbed(tmp_path: Path) -> None:
+    """Stop, then resume at once: the old worker may take a second to be gone, which is no reason to refuse."""
+    run, _ = recorded(tmp_path)
+    lock = FolderLock.take(run.lock_file, Holder.this_process(run.id))
+    threading.Timer(0.3, lock.release).start()
+    assert control.again(run).require_gpu
+    run.update_state(state="running")
+    lock = FolderLock.take(run.lock_file, Holder.this_process(run.id))
+    try:
+        assert refusal(control.again, run) == ("still_alive", EXIT_ENVIRONMENT)
+    finally:
+        lock.release()
