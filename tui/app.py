@@ -26,8 +26,8 @@ from tui.finding import Found, Lookups, Progressed, Refused, StartDone
 from tui.lastwords import last_words
 from tui.runwatch import RunChanged
 from tui.screens import StepScreen, screen_of
-from tui.signals import catch_signals
-from tui.term import TerminalProfile
+from tui.signals import LOST, catch_signals, vanish
+from tui.term import TerminalProfile, terminal_gone
 from tui.words import LANGUAGES, language, remember_language, set_language
 
 STARTING = Phrase("Writing the project and starting its run")
@@ -246,6 +246,8 @@ class WizardApp(App[int]):
         self._refresh()
 
     def _tick(self) -> None:
+        if terminal_gone():  # without a signal, where SIGHUP is ignored as under nohup
+            self.leave(LOST)
         if self.starting or self.lookups.under_way:
             self._refresh(tick=True)
 
@@ -278,6 +280,8 @@ class WizardApp(App[int]):
     def leave(self, code: int) -> None:
         """End the wizard; a run goes on."""
         self.desk.cancel()
+        if terminal_gone():
+            vanish(self.keep_draft, code)
         self.exit(return_code=code)
 
     def action_help(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import termios
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
@@ -58,11 +60,25 @@ class TerminalProfile:
 
 
 def prepare(profile: TerminalProfile, environ: MutableMapping[str, str]) -> None:
-    """Set what Textual reads when it is imported: nothing moves by itself on the screen."""
+    """Set what Textual reads when it is imported: nothing moves by itself on the screen, and its size is the terminal's.
+
+    Where a script exported COLUMNS, the screen would keep that width however the window is changed.
+    """
+    environ.pop("COLUMNS", None)
+    environ.pop("LINES", None)
     environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     if profile.ssh:
         environ.setdefault("TEXTUAL_FPS", "20")
+
+
+def terminal_gone(fd: int = 2) -> bool:
+    """Whether the terminal that was there has hung up: a lost connection, a closed window."""
+    try:
+        termios.tcgetattr(fd)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    return False
 
 
 def _colours(environ: Mapping[str, str], term: str) -> int | None:

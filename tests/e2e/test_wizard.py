@@ -134,17 +134,16 @@ def test_a_run_outlives_its_wizard_and_can_be_watched_stopped_and_resumed(tmp_pa
     logs = tmp_path / "rows-lora" / "logs"
     with wizard(tmp_path) as terminal:
         start(terminal, tiny_model, "3000")
-        run = terminal.wait("Safe to disconnect", "step", seconds=120)
+        terminal.wait("Safe to disconnect", "step", seconds=120)
         wait_for(lambda: steps_done(logs) > 3)
-        if number == signal.SIGKILL:
-            psutil.Process(terminal.pid()).children()[0].kill()
-            terminal.wait("exit code 137")
-        elif number == signal.SIGTERM:
-            psutil.Process(terminal.pid()).children()[0].terminate()
-            assert "attach" in terminal.wait("exit code 143")
-        else:
+        viewer = psutil.Process(terminal.pid()).children()[0]
+        if number == signal.SIGHUP:
             terminal.hang_up()
-    assert run
+        else:
+            viewer.send_signal(number)
+            ended = terminal.wait(f"exit code {128 + number}")
+            assert "attach" in ended or number == signal.SIGKILL
+        wait_for(lambda: not viewer.is_running() or viewer.status() == psutil.STATUS_ZOMBIE, 30)
     seen = steps_done(logs)
     wait_for(lambda: steps_done(logs) > seen + 5)
     listed = json.loads(sft("runs", "--json", cwd=tmp_path.parent).stdout)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+
 import pytest
 
-from tui.term import TRUE_COLOURS, TerminalProfile, prepare
+from tui.term import TRUE_COLOURS, TerminalProfile, prepare, terminal_gone
 
 XTERM = {"TERM": "xterm-256color"}
 
@@ -65,3 +68,22 @@ def test_nothing_moves_by_itself() -> None:
     environ: dict[str, str] = {}
     prepare(profile(XTERM), environ)
     assert environ == {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+
+
+def test_a_width_that_a_script_exported_does_not_hold_the_screen() -> None:
+    """With COLUMNS in its environment Textual never follows the window."""
+    environ = {"COLUMNS": "80", "LINES": "24"}
+    prepare(profile(XTERM), environ)
+    assert not environ.keys() & {"COLUMNS", "LINES"}
+
+
+def test_a_terminal_that_hung_up_is_noticed() -> None:
+    master, terminal = pty.openpty()
+    assert not terminal_gone(terminal)
+    os.close(master)
+    assert terminal_gone(terminal)
+    os.close(terminal)
+    read, write = os.pipe()
+    assert not terminal_gone(read)
+    os.close(read)
+    os.close(write)
