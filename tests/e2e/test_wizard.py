@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from engine.runs.lock import held, read_holder
 from tests.e2e.terminal import Terminal, needs_tmux
 from tests.e2e.tool import TOOL, environment, events, sft, steps_done, wait_for
 
 pytestmark = needs_tmux
+
+
+@pytest.fixture(autouse=True)
+def _no_run_left(tmp_path: Path) -> Iterator[None]:
+    """A test that fails must not leave a run behind that takes the machine from the others."""
+    yield
+    for lock in tmp_path.glob("**/logs/*/run.lock"):
+        holder = read_holder(lock)
+        if holder is not None and held(lock):
+            os.killpg(holder.pid, signal.SIGKILL)
 
 
 def rows(folder: Path, count: int = 40) -> Path:
