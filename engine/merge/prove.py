@@ -196,7 +196,7 @@ def _judge(proof: Proof, answers: _Answers, after: Checkpoint) -> Proof:
     proof.ratio = ratio if math.isfinite(ratio) else None
     if ratio > ALLOWED_RATIO and not proof.changes_nothing:
         # Every tensor is the nearest 16-bit one: the merge is right, though the numbers are too coarse for the adapter.
-        rounded = proof.passed and proof.ratio is not None
+        rounded = proof.passed and proof.tensors_checked > 0 and proof.ratio is not None
         rounded = rounded and any(t.dtype in ("F16", "BF16") for t in after.tensors.values())
         dtype = "16 bits" if rounded else "32 bits"
         params = {"percent": _percent(ratio), "allowed": round(100 * ALLOWED_RATIO), "dtype": dtype}
