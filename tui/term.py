@@ -60,7 +60,7 @@ class TerminalProfile:
 
 
 def prepare(profile: TerminalProfile, environ: MutableMapping[str, str]) -> None:
-    """Set what Textual reads when it is imported: nothing moves by itself on the screen, and its size is the terminal's.
+    """Set what Textual reads when it is imported: nothing moves by itself, and the size is the terminal's.
 
     Where a script exported COLUMNS, the screen would keep that width however the window is changed.
     """
