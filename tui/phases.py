@@ -63,6 +63,8 @@ def duration(seconds: float) -> str:
 
 def proof_words(proof: Mapping[str, Any]) -> str:
     """The check of a merged model, in a line."""
+    if not proof.get("passed", True):  # its problems say why, and the ratio may be none
+        return _("The merged model did not pass its check.")
     if proof.get("changes_nothing"):
         return _("The adapter changes nothing: the merged model equals the base model.")
     if proof.get("method") == "logits" and proof["ratio"] > ALLOWED_RATIO:

@@ -12,6 +12,7 @@ import pytest
 from engine.errors import ConfigError, Problem
 from engine.text import Phrase, verbatim
 from tui import phases
+from tui.phases import proof_words
 from tui.words import (
     _,
     choose_language,
@@ -140,3 +141,11 @@ def test_words_come_cheap() -> None:
     said, *modules = done.stdout.decode().split()
     assert said == "是"
     assert not {"rich", "textual", "msgspec", "yaml", "engine.config", "engine.storage"} & set(modules)
+
+
+@pytest.mark.parametrize("ratio", [None, 0.4])
+def test_a_merge_that_failed_its_check_is_not_called_checked(ratio: float | None) -> None:
+    """Answers that are not finite have no ratio: the screen must say that it failed, neither crash nor praise it."""
+    set_language("en")
+    proof = {"method": "logits", "passed": False, "changes_nothing": False, "ratio": ratio, "tensors_checked": 3}
+    assert proof_words(proof) == "The merged model did not pass its check."
