@@ -10,10 +10,14 @@ Role = Literal["user", "assistant", "observation", "function"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message. `function` is an assistant's tool call, `observation` the tool's answer."""
+    """One message. `function` is an assistant's tool call, `observation` the tool's answer.
+
+    `learn` is what the row's own `weight` or `loss` flag says of an answer: True, False, or None where it says nothing.
+    """
 
     role: Role
     content: str
+    learn: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
