@@ -45,7 +45,7 @@ class DataKeys(MethodKeys, kw_only=True, forbid_unknown_fields=True):
         key("How several sets are joined: one after the other, or in turn until the first or the last is used up."),
     ] = "concat"
     interleave_probs: Annotated[
-        Names | list[float] | float | None, key("Share of each set where they are interleaved.")
+        str | float | list[str | float] | None, key("Share of each set where they are interleaved.")
     ] = None
     preprocessing_batch_size: Annotated[
         int, key("Rows tokenised together; packing fills rows from one such group.", ge=1)
