@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.data.conversation import Conversation, Sample
 from engine.data.encoded import Encoded, EncodeReport
+from engine.data.options import EncodeOptions
 from engine.data.segments import (
     AutoSegmenter,
     NamedSegmenter,
@@ -46,7 +47,8 @@ class Encoder:
         mask_history: bool = False,
     ):
         """Raises ConfigError no_chat_template, tokenizer_not_fast; both only without a named template."""
-        segmenter: Segmenter = NamedSegmenter(tokenizer, template) if template else AutoSegmenter(tokenizer)
+        options = EncodeOptions(cutoff_len, mask_history=mask_history, train_on_prompt=train_on_prompt)
+        segmenter: Segmenter = NamedSegmenter(tokenizer, template, options) if template else AutoSegmenter(tokenizer)
         self._segment = segmenter
         self._stops = frozenset(stop_token_ids(tokenizer, template))
         self._cutoff_len = cutoff_len

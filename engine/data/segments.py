@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.data.conversation import Conversation
+from engine.data.options import EncodeOptions
 from engine.data.templates import Template, encode_turns, encode_with_starts, shipped
 from engine.errors import ConfigError, DataError, Problem
 
@@ -32,9 +33,10 @@ class Segmenter(Protocol):
 class NamedSegmenter:
     """One pair an exchange, each element of a slot tokenised on its own as LLaMA-Factory does."""
 
-    def __init__(self, tokenizer: Any, template: Template):
+    def __init__(self, tokenizer: Any, template: Template, options: EncodeOptions):
         self._tokenizer = tokenizer
         self._template = template
+        self._options = options
 
     def __call__(self, conversations: Sequence[Conversation]) -> list[Segments | Problem]:
         turns = [turn for conversation in conversations for turn in self._template.turns(conversation)]

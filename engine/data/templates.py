@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
@@ -58,6 +58,7 @@ class Template:
     default_system: str = ""
     stop_words: tuple[str, ...] = ()
     replace_eos: bool = False
+    efficient_eos: bool = False
 
     def turns(self, conversation: Conversation) -> list[list[Element]]:
         """The elements of each turn; prefix and system prompt open the first one.
@@ -79,7 +80,9 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(entry.name[:-5] for entry in _folder().iterdir() if entry.name.endswith(".yaml")))
 
 
-def load_template(name: str | None) -> Template | None:
+def load_template(
+    name: str | None, *, default_system: str | None = None, tool_format: str | None = None
+) -> Template | None:
     """The template of that name; None for None and `auto`.
 
     Raises ConfigError: template_ambiguous (`llama`), template_not_shipped (LLaMA-Factory has it, this tool does not
@@ -90,7 +93,8 @@ def load_template(name: str | None) -> Template | None:
     names = shipped()
     if name not in names:
         raise ConfigError(_unknown(name, names))
-    return _load(name)
+    template = _load(name)
+    return template if default_system is None else replace(template, default_system=default_system)
 
 
 def template_sha256(name: str | None) -> str | None:
