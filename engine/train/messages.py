@@ -28,6 +28,17 @@ MESSAGES: dict[str, Message] = {
         "The gradient of step {step} is not finite; the step was not applied.",
         "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16).",
     ),
+    "tracker_unknown": Message("report_to: there is no {name}.", "There are: {there}"),
+    "tracker_missing": Message(
+        "report_to: {name} cannot be used: {reason}",
+        "For wandb: pip install 'sft-wizard[wandb]'. Or remove it from report_to.",
+    ),
+    "arguments_refused": Message("transformers refuses these values: {reason}"),
+    "best_without_eval": Message(
+        "{key} needs measurements to compare.",
+        "Set eval_strategy to steps or epoch, and val_size or eval_dataset.",
+    ),
+    "best_metric_unknown": Message("metric_for_best_model: {given} is not measured.", "This run measures: {there}"),
     "checkpoint_damaged": Message("{path} is passed over: {reason}."),
     "checkpoint_unusable": Message(
         "{path} cannot be resumed from: {reason}.",

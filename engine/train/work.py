@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from engine.config.schema import TrainConfig, names
+from engine.config.schema import TrainConfig
 from engine.data.prepare import Prepared, prepare
 from engine.errors import Problem, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
 from engine.text import Phrase, verbatim
 from engine.train import selfcheck
+from engine.train.arguments import check_trackers, tracker_surroundings, trackers, training_arguments
 from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
 from engine.train.before import check_disk, resume_from
@@ -42,6 +42,7 @@ def run(work: Work) -> None:
     """Train what work.config["train"] says. Raises StopRequested after a checkpoint, ProblemError otherwise."""
     spec = work.config["train"]
     config = msgspec.convert(spec["config"], TrainConfig)
+    check_trackers(config)
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     work.lock(output)
@@ -69,7 +70,7 @@ def run(work: Work) -> None:
     trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
     reporter = Reporter(work, output, trainer)
     trainer.add_callback(reporter)
-    if "tensorboard" in _report_to(config):
+    if "tensorboard" in trackers(config):
         trainer.add_callback(TensorBoardCallback())
     if resume is None:
         (output / "trainer_log.jsonl").unlink(missing_ok=True)
@@ -182,47 +183,9 @@ def _trainer(
     packed: bool,
     budget: int,
 ) -> StepTrainer:
-    boards = Path(config.logging_dir) / work.run.id if config.logging_dir else work.run.tensorboard
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(boards)
-    warmup = config.warmup_steps if config.warmup_steps or not config.warmup_ratio else config.warmup_ratio
-    arguments = TrainingArguments(
-        output_dir=config.output_dir,
-        per_device_train_batch_size=config.per_device_train_batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        learning_rate=config.learning_rate,
-        num_train_epochs=config.num_train_epochs,
-        max_steps=config.max_steps,
-        lr_scheduler_type=config.lr_scheduler_type,
-        warmup_steps=warmup,
-        optim=config.optim,
-        weight_decay=config.weight_decay,
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        adam_epsilon=config.adam_epsilon,
-        max_grad_norm=config.max_grad_norm,
-        bf16=precision.autocast == torch.bfloat16,
-        fp16=precision.autocast == torch.float16,
-        use_cpu=model.device.type == "cpu",
-        logging_steps=config.logging_steps,
-        save_strategy=config.save_strategy,
-        save_steps=config.save_steps,
-        save_only_model=config.save_only_model,
-        eval_strategy=config.eval_strategy,
-        eval_steps=config.eval_steps,
-        per_device_eval_batch_size=config.per_device_eval_batch_size,
-        dataloader_num_workers=config.dataloader_num_workers,
-        ddp_timeout=config.ddp_timeout,
-        run_name=config.run_name,
-        seed=config.seed,
-        report_to=[name for name in _report_to(config) if name != "tensorboard"] or "none",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        disable_tqdm=True,
-        logging_nan_inf_filter=False,
-        prediction_loss_only=True,
-        ddp_find_unused_parameters=False,
-        **{"dataloader_pin_memory": model.device.type == "cuda", **spec["passed"]},
-    )
+    tracker_surroundings(config, work.run.path, work.run.tensorboard, spec["passed"])
+    sets = ["eval"] if prepared.evaluation is not None else []
+    arguments = training_arguments(config, spec["passed"], precision, model.device, sets)
     trainer = StepTrainer(
         model=model,
         args=arguments,
@@ -256,13 +219,6 @@ def _save(trainer: StepTrainer, config: TrainConfig, output: Path, metrics: dict
     trainer.save_state()
     if config.plot_loss:
         plot_losses(trainer.state.log_history, output)
-
-
-def _report_to(config: TrainConfig) -> list[str]:
-    wanted = names(config.report_to)
-    if "all" in wanted:
-        return ["tensorboard"]
-    return [name for name in wanted if name != "none"]
 
 
 def _record_memory(work: Work, device: torch.device) -> None:
