@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,10 +55,16 @@ def first_difference(tokenizer: Any, template: Template, chat_template: str) -> 
                 continue
             named = render_text(tokenizer, template, probe)
             if named != own:
-                at = len(os.path.commonprefix([named, own]))
+                at = _common(named, own)
                 start = max(0, at - AROUND)
                 end = at + AFTER
                 return Difference(at, named[start:end], own[start:end], probe.system, len(probe.turns))
     finally:
         tokenizer.chat_template = before
     return None
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters at the start are the same."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -210,15 +211,15 @@ def _duplicates(
     ids: npt.NDArray[np.int32], bounds: npt.NDArray[np.int64]
 ) -> tuple[int, int, npt.NDArray[np.int32] | None]:
     """(rows that repeat an earlier one, how often the most frequent stands there, its ids)."""
-    data, edges = memoryview(np.ascontiguousarray(ids)).cast("B"), (bounds * ids.itemsize).tolist()
-    counts = Counter(hash(data[start:end].tobytes()) for start, end in zip(edges, edges[1:], strict=False))
+    edges = bounds.tolist()
+    counts = Counter(hash(ids[start:end].tobytes()) for start, end in pairwise(edges))
     if not counts:
         return 0, 0, None
     wanted, times = counts.most_common(1)[0]
     if times == 1:
         return 0, 1, None
-    row = next(row for row, start in enumerate(edges) if hash(data[start : edges[row + 1]].tobytes()) == wanted)
-    return len(bounds) - 1 - len(counts), times, ids[bounds[row] : bounds[row + 1]]
+    row = next(ids[start:end] for start, end in pairwise(edges) if hash(ids[start:end].tobytes()) == wanted)
+    return len(bounds) - 1 - len(counts), times, row
 
 
 def _empty_answers(

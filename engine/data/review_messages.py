@@ -8,8 +8,8 @@ REVIEW_MESSAGES: dict[str, Message] = {
     "end_mark_not_written": Message(
         "template {template} writes no end mark after answers: none of the {rows} rows teaches the model to stop"
         " (it stops at {marks})",
-        "choose a template that ends answers (alpaca and default do for any model), or write {marks} at the end of every"
-        " answer in the data; --force trains as it is",
+        "choose a template that ends answers (alpaca and default do for any model), or write {marks} at the end of"
+        " every answer in the data; --force trains as it is",
     ),
     "end_mark_cut": Message(
         "cutoff_len {cutoff_len} cuts the end mark off every answer: none of the {rows} rows teaches the model to stop"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def sample_row(
     """The row of these ids and labels, each [tokens], as it is shown."""
     learnt = labels != IGNORE
     edges = [0, *(np.flatnonzero(learnt[1:] != learnt[:-1]) + 1).tolist(), len(labels)]
-    spans = [(start, end) for start, end in zip(edges, edges[1:], strict=False) if end > start]
+    spans = [(start, end) for start, end in pairwise(edges) if end > start]
     shown, gap = spans, 0
     if len(spans) > STRETCHES:
         gap = STRETCHES // 2
