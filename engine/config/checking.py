@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import difflib
-import math
-import operator
 import re
 from dataclasses import dataclass, field
-from functools import cache, reduce
-from importlib.resources import files
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.config.reading import Document, parse_document, type_name
-from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta, names
+from engine.config.fates import Fate, fates, known_keys, refused_value
+from engine.config.reading import Document
+from engine.config.rules import train_rules
+from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta
+from engine.config.values import (
+    FITS,
+    KINDS,
+    either,
+    expected,
+    found_words,
+    inner_struct,
+    required_keys,
+    shown,
+    takes_none,
+    within,
+)
 from engine.errors import ConfigError, Problem
-from engine.text import Phrase, clean
+from engine.text import Phrase
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,13 +39,6 @@ class Checked(Generic[T]):
     passed: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
-
-
-@cache
-def key_table() -> dict[str, Any]:
-    """keys.yaml: passed, no_effect, refused, aliases, secrets, llamafactory."""
-    source = files("engine.config") / "keys.yaml"
-    return parse_document(source.read_text(encoding="utf-8"), "keys.yaml").values
 
 
 def check(document: Document, struct: type[T]) -> Checked[T]:
@@ -68,13 +71,13 @@ class _Check(Generic[T]):
         for name, value in self.document.values.items():
             self.one(name, value)
         self.required()
-        if not self.problems and self.struct is TrainConfig:
-            self.across(self.values)
-        if len(names(self.values.get("adapter_name_or_path"))) > 1:
-            self.say("one_adapter_only", "adapter_name_or_path")
         if self.problems:
             raise ConfigError(*self.problems)
+        if self.struct is TrainConfig and self.values.get("do_predict"):
+            self.values.setdefault("do_train", False)  # as in LLaMA-Factory, where training has to be asked for
         config = self.struct(**self.values)
+        if isinstance(config, TrainConfig):
+            self.across(config)
         return Checked(config, self.passed, self.secrets, tuple(self.notes))
 
     def say(self, code: str, name: str, **params: Any) -> None:
@@ -84,36 +87,57 @@ class _Check(Generic[T]):
         self.notes.append(_as_note(self.document.problem(code, name, **params)))
 
     def one(self, name: str, value: Any) -> None:
-        table = key_table()
         lora_factory = self.struct in (TrainConfig, MergeConfig)
-        if lora_factory and name in table["aliases"]:
-            self.note("key_alias", name, new=table["aliases"][name])
-            name = self.renamed(name, table["aliases"][name])
+        fate = fates().get(name) if lora_factory else None
+        if fate and fate.status == "alias":
+            if not self.asks_old(name, fate, value):
+                return
+            value = fate.values[shown(value)] if fate.values else value
+            self.note("key_alias", name, new=fate.new)
+            name = self.renamed(name, fate.new)
+            fate = fates().get(name)
         if name in fields(self.struct):
             self.typed(name, value)
-        elif not lora_factory:
-            self.unknown(name)
-        elif name in table["secrets"]:
-            if value:
-                self.secrets[name] = str(value)
-                self.notes.append(_as_note(self.document.problem("secret_in_file", name), "warning"))
-        elif name in table["refused"]:
-            if value in _UNSET:
-                return
-            self.say("key_refused", name, instead=Phrase(table["refused"][name]))
-        elif name in table["no_effect"]:
-            self.note("key_no_effect", name, reason=Phrase(table["no_effect"][name]))
-        elif name in table["passed"] and self.struct is TrainConfig:
-            self.through(name, value, table["passed"][name])
-        elif name in table["llamafactory"]:
-            if value is not None and value != table["llamafactory"][name]:
-                self.say("key_not_supported", name, default=_shown(table["llamafactory"][name]))
-        elif name in fields(TrainConfig) or name in table["passed"]:
+        elif fate:
+            self.elsewhere(name, fate, value)
+        elif lora_factory and name in fields(TrainConfig):
             self.note("key_other_command", name, command=Phrase("training"))
-        elif name in fields(MergeConfig):
+        elif lora_factory and name in fields(MergeConfig):
             self.note("key_other_command", name, command=Phrase("merging"))
         else:
             self.unknown(name)
+
+    def elsewhere(self, name: str, fate: Fate, value: Any) -> None:
+        """A key of keys.yaml."""
+        if fate.secret:
+            if not value:
+                return
+            if fate.status == "implemented":
+                self.secrets[name] = str(value)
+                self.notes.append(_as_note(self.document.problem("secret_in_file", name), "warning"))
+            else:
+                self.note("key_no_effect", name, reason=fate.reason)
+        elif fate.status == "passed":
+            if self.struct is TrainConfig:
+                self.through(name, value, fate.kinds)
+            else:
+                self.note("key_other_command", name, command=Phrase("training"))
+        elif fate.asks(value):
+            if fate.status == "no effect":
+                self.note("key_no_effect", name, reason=fate.reason)
+            else:
+                self.say("key_refused", name, reason=fate.reason, instead=fate.instead)
+
+    def asks_old(self, name: str, fate: Fate, value: Any) -> bool:
+        """Whether an older name stands for anything with this value."""
+        if value is None:
+            return False
+        if fate.values is None:
+            return True
+        if not isinstance(value, bool):
+            self.say("value_wrong", name, expected=KINDS["bool"], found=found_words(value))
+            return False
+        return fate.values[shown(value)] is not None
 
     def renamed(self, old: str, new: str) -> str:
         """`new`, found at the place of `old`. Both in one file would leave it open which one counts."""
@@ -129,30 +153,33 @@ class _Check(Generic[T]):
         allowed = re.findall(r"'(\w+)'", str(annotated)) if "Literal" in str(annotated) else []
         if value is False and "no" in allowed:  # YAML reads `no` as false
             value = "no"
-        if value is None and name in self.struct.__struct_fields__ and not _takes_none(annotated):
-            if name in _required(self.struct):
+        if value is None and name in self.struct.__struct_fields__ and not takes_none(annotated):
+            if name in required_keys(self.struct):
                 return  # reported as missing
             self.note("key_empty", name)
             return
-        if value == "" and name in _required(self.struct):
+        if value == "" and name in required_keys(self.struct):
             return  # reported as missing
+        refused = refused_value(name, value)
+        if refused:
+            self.say("value_refused", name, value=shown(value), reason=refused[0], instead=refused[1])
+            return
         given = value
-        inner = _inner_struct(annotated)
+        inner = inner_struct(annotated)
         if inner and isinstance(value, dict):
             self.nested(name, inner)
             return
         try:
             value = msgspec.convert(value, annotated)
         except msgspec.ValidationError:
-            self.say("value_wrong", name, expected=expected(self.struct, name), found=_found(given))
+            self.say("value_wrong", name, expected=expected(self.struct, name), found=found_words(given))
             return
-        if isinstance(value, int | float) and not _within(value, bounds(self.struct, name)):
-            self.say("value_wrong", name, expected=expected(self.struct, name), found=_found(given))
+        if isinstance(value, int | float) and not within(value, bounds(self.struct, name)):
+            self.say("value_wrong", name, expected=expected(self.struct, name), found=found_words(given))
             return
-        special = _SPECIAL.get((name, value if isinstance(value, str | bool) else None))
-        if special:
-            self.say(special, name)
-            return
+        if (name, value) == ("quantization_method", "bitsandbytes"):
+            self.note("value_alias", name, old=value, new="bnb")
+            value = "bnb"
         self.values[name] = value
 
     def nested(self, name: str, struct: type[msgspec.Struct]) -> None:
@@ -165,150 +192,36 @@ class _Check(Generic[T]):
         self.values[name] = checked.config
         self.notes += checked.notes
 
-    def through(self, name: str, value: Any, kinds: list[str]) -> None:
+    def through(self, name: str, value: Any, kinds: tuple[str, ...]) -> None:
         if value is False and name.endswith("_strategy"):  # YAML reads `no` as false
             value = "no"
-        if not any(_FITS[kind](value) for kind in kinds):
-            words = [_KINDS[kind] for kind in kinds if kind != "null"]
-            self.say("value_wrong", name, expected=_either(words), found=_found(value))
+        if not any(FITS[kind](value) for kind in kinds):
+            words = [KINDS[kind] for kind in kinds if kind != "null"]
+            self.say("value_wrong", name, expected=either(words), found=found_words(value))
             return
         self.passed[name] = value
 
     def unknown(self, name: str) -> None:
-        known = list(fields(self.struct))
-        if self.struct in (TrainConfig, MergeConfig):
-            known += [*key_table()["passed"], *key_table()["llamafactory"]]
+        known = known_keys() if self.struct in (TrainConfig, MergeConfig) else list(fields(self.struct))
         near = nearest(name, known)
         self.say("unknown_key" if near else "unknown_key_far", name, near=near)
 
     def required(self) -> None:
         reported = {problem.key for problem in self.problems if problem.code == "value_wrong"}
-        for name in _required(self.struct):
+        for name in required_keys(self.struct):
             if name not in self.values and name not in reported:
                 text = meta(self.struct, name).description or ""
                 self.say("missing_key", name, help=Phrase(text))
 
-    def across(self, values: dict[str, Any]) -> None:
-        if not values.get("do_train", True):
-            self.say("value_wrong", "do_train", expected="true", found="false")
-        if values.get("bf16") and values.get("fp16"):
-            self.say("bf16_and_fp16", "fp16")
-        if not names(values["dataset"]):
-            self.say("value_wrong", "dataset", expected=Phrase("one or more names"), found=type_name(None))
-        if values.get("eval_strategy", "no") != "no" and not values.get("val_size"):
-            self.say("eval_without_rows", "eval_strategy")
-        size = values.get("val_size", 0)
-        if size >= 1 and size != int(size):
-            share = Phrase("a share below 1 or a whole number")
-            self.say("value_wrong", "val_size", expected=share, found=repr(size))
-
-
-def expected(struct: type[msgspec.Struct], name: str) -> Phrase:
-    """What a key takes, in a person's words: `a whole number from 1 to 4096`."""
-    annotated = hints(struct)[name]
-    text = str(annotated)
-    choices = re.search(r"Literal\[([^\]]*)\]", text)
-    if choices:
-        return Phrase("one of {choices}", {"choices": choices.group(1).replace("'", "")})
-    if _inner_struct(annotated):
-        return _KINDS["dict"]
-    kinds = [
-        words
-        for kind, words in _KINDS.items()
-        if re.search(rf"\b{kind}\b", re.sub(r"dict\[[^]]*\]", "dict", text.split("msgspec")[0]))
-    ]
-    if "list[str]" in text:
-        kinds = [_KINDS["str"], _TEXTS] if "str | list" in text else [_TEXTS]
-    return _bounded(_either(kinds), bounds(struct, name))
-
-
-def _either(kinds: list[Phrase]) -> Phrase:
-    """`a number or text`."""
-    return reduce(lambda one, other: Phrase("{one} or {other}", {"one": one, "other": other}), kinds)
-
-
-def _bounded(kind: Phrase, limits: dict[str, float]) -> Phrase:
-    """`a number from 0 to below 1`."""
-    low, high = (limits.get(inclusive, limits.get(strict)) for inclusive, strict in (("ge", "gt"), ("le", "lt")))
-    if low is None:
-        return kind
-    values = {"kind": kind, "low": f"{low:.15g}", "high": "" if high is None else f"{high:.15g}"}
-    if high is None:
-        return Phrase("{kind} above {low}", values) if "gt" in limits else Phrase("{kind} of at least {low}", values)
-    if "gt" in limits:
-        return Phrase("{kind} above {low} and up to {high}", values)
-    if "lt" in limits:
-        return Phrase("{kind} from {low} to below {high}", values)
-    return Phrase("{kind} from {low} to {high}", values)
-
-
-def _within(value: float, limits: dict[str, float]) -> bool:
-    """Also false for NaN and infinity."""
-    return _finite(value) and all(_COMPARE[sign](value, bound) for sign, bound in limits.items())
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
-
-
-_COMPARE = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
-_KINDS = {
-    "int": Phrase("a whole number"),
-    "float": Phrase("a number"),
-    "bool": Phrase("true or false"),
-    "str": Phrase("text"),
-    "list": Phrase("a list"),
-    "dict": Phrase("a mapping"),
-}
-_TEXTS = Phrase("a list of texts")
-_FITS = {
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
-    "bool": lambda value: isinstance(value, bool),
-    "str": lambda value: isinstance(value, str),
-    "list": lambda value: isinstance(value, list),
-    "dict": lambda value: isinstance(value, dict),
-    "null": lambda value: value is None,
-}
-# Values that fit their type and still get an answer of their own.
-_SPECIAL = {
-    ("export_legacy_format", True): "legacy_format",
-    ("template", "llama"): "template_llama",
-    ("template", "chatglm"): "template_chatglm",
-}
-
-
-def _required(struct: type[msgspec.Struct]) -> list[str]:
-    return [name for name, found in fields(struct).items() if found.required]
-
-
-def _takes_none(annotated: Any) -> bool:
-    return "None" in str(annotated).split("msgspec")[0]
-
-
-def _inner_struct(annotated: Any) -> type[msgspec.Struct] | None:
-    """The structure that a key holds, such as DataSource, or None."""
-    parts = get_args(annotated.__origin__) or (annotated.__origin__,)
-    return next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
-
-
-_UNSET: tuple[Any, ...] = (None, False, "", [], {})  # a refused key that asks for nothing is no obstacle
-
-
-def _found(value: Any) -> str | Phrase:
-    """A value as the file has it, cut; the kind of a list or mapping."""
-    if isinstance(value, list | dict):
-        return type_name(value)
-    return clean(repr(value) if isinstance(value, str) else _shown(value), 80)
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    def across(self, config: TrainConfig) -> None:
+        """Raises ConfigError where keys do not go together."""
+        for finding in train_rules(config, self.passed):
+            if finding.severity == "note":
+                self.note(finding.code, finding.key, **finding.params)
+            else:
+                self.say(finding.code, finding.key, **finding.params)
+        if self.problems:
+            raise ConfigError(*self.problems)
 
 
 def _as_note(problem: Problem, severity: Any = "note") -> Problem:

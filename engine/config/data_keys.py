@@ -62,5 +62,3 @@ class DataKeys(MethodKeys, kw_only=True, forbid_unknown_fields=True):
     tokenized_path: Annotated[
         str | None, key("Tokenised data: read from here if it is there, else written here.", path=True, identity=False)
     ] = None
-    streaming: Annotated[bool, key("Read the data while training instead of before.")] = False
-    buffer_size: Annotated[int, key("streaming: rows that are shuffled among each other.", ge=1)] = 16384

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.config.checking import Checked, check, key_table
+from engine.config.checking import Checked, check
+from engine.config.fates import fates
 from engine.config.reading import Document, parse_value, read_document
 from engine.config.schema import (
     DataSource,
@@ -177,6 +178,12 @@ def _part(document: Document, overrides: Overrides, name: str, struct: type[Any]
 Overrides = dict[str, dict[str, Any]]
 
 
+def _secrets() -> set[str]:
+    """Keys whose value is a secret, under each of their names."""
+    secret = {name for name, fate in fates().items() if fate.secret}
+    return secret | {name for name, fate in fates().items() if fate.new in secret}
+
+
 def _with_overrides(document: Document, overrides: Sequence[str]) -> tuple[Document, Overrides]:
     """`key=value` over the file, and what `train.key=value` and `merge.key=value` say of config.yaml's parts."""
     values, parts = {**document.values}, Overrides()
@@ -187,7 +194,7 @@ def _with_overrides(document: Document, overrides: Sequence[str]) -> tuple[Docum
         name = name.strip().lstrip("-")
         if not equals or not name:
             raise ConfigError(Problem("override_form", {"given": given}))
-        if name.rpartition(".")[2] in key_table()["secrets"]:
+        if name.rpartition(".")[2] in _secrets():
             raise ConfigError(Problem("secret_on_command_line", key=name))
         value = parse_value(text)
         part, dot, inner = name.partition(".")

@@ -20,12 +20,11 @@ MESSAGES: dict[str, Message] = {
     "unknown_key_far": Message("There is no key {key}.", "sft-wizard new DIR writes a config with every common key."),
     "missing_key": Message("{key} is missing.", "{help}"),
     "value_wrong": Message("{key} takes {expected}, not {found}."),
-    "key_refused": Message("{key} is not supported.", "Instead: {instead}."),
-    "key_not_supported": Message(
-        "{key} is a LLaMA-Factory key that this version does not support.", "Remove it or leave it at {default}."
-    ),
+    "key_refused": Message("{key} is not supported: {reason}.", "Instead: {instead}."),
+    "value_refused": Message("{key}: {value} is not supported: {reason}.", "Instead: {instead}."),
     "key_no_effect": Message("{key} has no effect here: {reason}."),
     "key_alias": Message("{key} is the old name of {new}; used as that."),
+    "value_alias": Message("{key}: {old} is the old name of {new}; used as that."),
     "key_empty": Message("{key} has no value; its default is used."),
     "key_other_command": Message("{key} belongs to {command} and is not used here."),
     "secret_in_file": Message(
@@ -37,16 +36,65 @@ MESSAGES: dict[str, Message] = {
         "Set HF_TOKEN in the environment or run: hf auth login",
     ),
     "bf16_and_fp16": Message("bf16 and fp16 exclude each other.", "Keep bf16 on GPUs from Ampere on, else fp16."),
-    "eval_without_rows": Message("eval_strategy needs rows to measure on.", "Add for example val_size: 0.05"),
-    "one_adapter_only": Message(
-        "One adapter at a time.", "Merge one into the base first, then go on with the merged model as the base."
+    "pure_bf16_on_cpu": Message("pure_bf16 saves memory on a GPU; on a CPU it is slow and less exact."),
+    "nothing_asked": Message(
+        "do_train: false leaves nothing to do.",
+        "do_train: true trains; do_predict: true with predict_with_generate: true writes answers to eval_dataset.",
     ),
-    "legacy_format": Message(
-        "export_legacy_format: true would write pickled .bin files, which can run code when loaded.",
-        "Models are written as safetensors, which every current tool reads: remove the key.",
+    "predict_needs_generate": Message("do_predict writes answers out.", "Add predict_with_generate: true"),
+    "dataset_missing": Message(
+        "dataset is missing.", "Names in dataset_info.json, several with commas; or a tokenized_path that is there."
     ),
-    "template_llama": Message("There is no template llama.", "It is llama2 or llama3, by the model's generation."),
-    "template_chatglm": Message("There is no template chatglm.", "It is chatglm3 or glm4, by the model's generation."),
+    "tokenized_missing": Message(
+        "There is no tokenised data in {path}, and no dataset to make it from.",
+        "Add dataset, or correct tokenized_path.",
+    ),
+    "val_size_and_eval_dataset": Message(
+        "val_size and eval_dataset exclude each other.", "Keep eval_dataset, or let val_size hold back rows."
+    ),
+    "val_size_without_dataset": Message("val_size holds back rows of dataset, which is missing.", "Add dataset."),
+    "probs_with_concat": Message(
+        "interleave_probs is for sets that are interleaved.", "Add mix_strategy: interleave_under, or remove it."
+    ),
+    "mask_and_prompt": Message(
+        "mask_history and train_on_prompt exclude each other: the one learns less than all answers, the other more.",
+        "Keep one of them.",
+    ),
+    "eval_without_rows": Message(
+        "{key} needs rows to measure on.", "Add for example val_size: 0.05, or name a set in eval_dataset."
+    ),
+    "accuracy_and_generate": Message(
+        "compute_accuracy and predict_with_generate exclude each other.",
+        "Keep compute_accuracy while training, predict_with_generate for answers written out.",
+    ),
+    "early_stopping_without_eval": Message(
+        "early_stopping_steps counts measurements, and none are made.", "Add eval_strategy: steps and eval_steps."
+    ),
+    "early_stopping_without_best": Message(
+        "early_stopping_steps needs to know which measurement was best.", "Add load_best_model_at_end: true"
+    ),
+    "only_with_lora": Message(
+        "{key} is for finetuning_type: lora, not {given}.", "Remove it, or use finetuning_type: lora."
+    ),
+    "quantised_only_lora": Message(
+        "A quantised base cannot be trained itself, as finetuning_type: {given} would.",
+        "Use finetuning_type: lora, or remove quantization_bit.",
+    ),
+    "quantised_pissa": Message(
+        "pissa_init decomposes the base's weights, which quantization_bit has rounded.",
+        "Remove one of them.",
+    ),
+    "quantised_vocab": Message(
+        "{key} grows the embeddings, which a quantised base cannot.", "Remove it or quantization_bit."
+    ),
+    "quantised_new_adapter": Message(
+        "create_new_adapter merges the given adapters first, which a quantised base cannot.",
+        "sft-wizard export merges them; then train on the merged model.",
+    ),
+    "quantised_adapters": Message(
+        "A quantised base takes one adapter: the others would have to be merged into it.",
+        "sft-wizard export merges them; then train on the merged model.",
+    ),
     "kind_unknown": Message(
         "This is neither a project's config.yaml (train, merge, data), nor a train config (stage), nor a merge config "
         "(export_dir).",

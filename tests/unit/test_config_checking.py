@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.config.checking import Checked, check, key_table
+from engine.config.checking import Checked, check
+from engine.config.fates import entries, fates, refused_value
 from engine.config.jobs import absolute
-from engine.config.reading import dump, parse_document, parse_value
+from engine.config.reading import dump, parse_document
 from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig, fields, meta, names
 from engine.errors import ConfigError, Problem
 from engine.messages import render
@@ -129,13 +130,12 @@ def test_every_key_has_one_line_of_help(struct: Any) -> None:
 
 def test_no_key_stands_in_two_tables() -> None:
     """Whichever came first would win in silence."""
-    table = key_table()
-    seen: dict[str, str] = dict.fromkeys((*fields(TrainConfig), *fields(MergeConfig)), "schema")
-    for part, found in table.items():
-        for name in found:
-            assert name not in seen, f"{name} in {seen.get(name)} and {part}"
-            seen[name] = part
-    assert set(table["aliases"].values()) <= set(fields(TrainConfig))
+    ours = {*fields(TrainConfig), *fields(MergeConfig)}
+    written = [name for name, _ in entries()]
+    assert len(written) == len(set(written)) > 200
+    assert not set(written) & ours
+    known = ours | {name for name, fate in fates().items() if fate.status != "alias"}
+    assert {fate.new for fate in fates().values() if fate.status == "alias"} <= known
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,10 @@ def test_a_key_like_no_other_suggests_nothing() -> None:
         ("bf16: 'yes'", "true or false", "'yes'"),
         ("optim: 5", "text", "5"),
         ("lora_target: [q_proj, 5]", "text or a list of texts", "a list"),
-        ("finetuning_type: full", "one of lora", "'full'"),
+        ("finetuning_type: qlora", "one of lora, freeze, full", "'qlora'"),
+        ("interleave_probs: true", "text or a list of numbers", "true"),
+        ("flash_attn: true", "one of auto, disabled, sdpa, fa2, fa3", "true"),
+        ("group_by_length: sometimes", "true or false", "'sometimes'"),
         ("eval_strategy: yes", "one of no, steps, epoch", "true"),
         ("eval_strategy: sometimes", "one of no, steps, epoch", "'sometimes'"),
         ("quantization_bit: 3", "one of 4, 8", "3"),
@@ -192,7 +195,6 @@ def test_a_key_like_no_other_suggests_nothing() -> None:
         ("label_smoothing_factor: .nan", "a number", "nan"),
         ("data_seed: true", "a whole number", "true"),
         ("torch_compile: 1", "true or false", "1"),
-        ("do_train: false", "true", "false"),
         ("val_size: 1.5", "a share below 1 or a whole number", "1.5"),
     ],
 )
@@ -223,18 +225,18 @@ def test_no_is_a_strategy_where_it_passes_through() -> None:
 
 
 def test_all_problems_of_a_file_come_at_once() -> None:
-    text = "learing_rate: 1e-4\nlora_rank: x\nmodules_to_save: [a]\npacking: true\n"
+    text = "learing_rate: 1e-4\nlora_rank: x\nmodules_to_save: [a]\nstreaming: true\n"
     found = problems(text, lambda more: train(more, output_dir="''"))
     assert [(one.code, one.line) for one in found] == [
         ("unknown_key", 5),
         ("value_wrong", 6),
         ("key_refused", 7),
-        ("key_not_supported", 8),
+        ("key_refused", 8),
         ("missing_key", 4),
     ]
 
 
-@pytest.mark.parametrize("key", ["model_name_or_path", "dataset", "output_dir"])
+@pytest.mark.parametrize("key", ["model_name_or_path", "output_dir"])
 @pytest.mark.parametrize("value", [None, "null", "''"])
 def test_what_every_training_needs(key: str, value: str | None) -> None:
     left = {name: given for name, given in TRAIN.items() if name != key} | ({key: value} if value else {})
@@ -257,14 +259,19 @@ def test_a_key_without_a_value_keeps_its_default_and_says_so() -> None:
     ("line", "code", "answer"),
     [
         ("modules_to_save: [lm_head]", "key_refused", "additional_target"),
-        ("deepspeed: ds_z3_config.json", "key_refused", "remove the key"),
-        ("fsdp: full_shard", "key_refused", "remove the key"),
-        ("pure_bf16: true", "key_refused", "bf16: true"),
-        ("template: llama", "template_llama", "llama2 or llama3"),
-        ("template: chatglm", "template_chatglm", "chatglm3 or glm4"),
-        ("bf16: true\nfp16: true", "bf16_and_fp16", "Keep bf16"),
-        ("eval_strategy: steps", "eval_without_rows", "val_size"),
-        ("adapter_name_or_path: a,b", "one_adapter_only", "into the base first"),
+        ("streaming: true", "key_refused", "max_samples"),
+        ("use_unsloth: true", "key_refused", "enable_liger_kernel"),
+        ("use_galore: true", "key_refused", "not possible with LoRA"),
+        ("use_kt: true", "key_refused", "very large models"),
+        ("use_swanlab: true", "key_refused", "report_to"),
+        ("fp8: true", "key_refused", "bf16: true"),
+        ("split: validation", "key_refused", "dataset_info.json"),
+        ("tensor_model_parallel_size: 4", "key_refused", "USE_MCA"),
+        ("finetuning_type: oft", "value_refused", "finetuning_type: lora"),
+        ("quantization_method: hqq", "value_refused", "bnb"),
+        ("quantization_method: gptq", "value_refused", "model_name_or_path"),
+        ("template: llama", "value_refused", "llama2 or llama3"),
+        ("template: chatglm", "value_refused", "chatglm3 or glm4"),
     ],
 )
 def test_keys_with_an_answer_of_their_own(line: str, code: str, answer: str) -> None:
@@ -273,26 +280,66 @@ def test_keys_with_an_answer_of_their_own(line: str, code: str, answer: str) -> 
     assert answer in render(found)
 
 
+@pytest.mark.parametrize(
+    ("stage", "answer"), [("pt", "empty prompt"), ("dpo", "TRL"), ("kto", "TRL"), ("ppo", "TRL"), ("rm", "TRL")]
+)
+def test_other_stages_are_refused_with_what_to_do_instead(stage: str, answer: str) -> None:
+    found = problem("", lambda text: train(text, stage=stage))
+    assert (found.code, found.key, found.line) == ("value_refused", "stage", 4)
+    assert f"stage: {stage}" in render(found) and answer in render(found)
+
+
 def test_legacy_weights_are_refused() -> None:
     assert merge("export_legacy_format: false\n").config.export_legacy_format is False
     found = problem("export_legacy_format: true\n", merge)
-    assert (found.code, found.line) == ("legacy_format", 4)
+    assert (found.code, found.line) == ("value_refused", 4)
+    assert "pickled" in render(found)
 
 
-@pytest.mark.parametrize("line", ["deepspeed: null", "fsdp: ''", "pure_bf16: false", "do_predict: false"])
-def test_a_refused_key_that_asks_for_nothing_is_no_obstacle(line: str) -> None:
-    assert train(line + "\n").passed == {}
+@pytest.mark.parametrize("line", ["deepspeed: null", "fsdp: ''", "streaming: false", "parallelism_config: {}"])
+def test_a_key_that_asks_for_nothing_is_no_obstacle(line: str) -> None:
+    checked = train(line + "\n")
+    assert (checked.passed, checked.notes) == ({}, ())
 
 
-@pytest.mark.parametrize("name", sorted(key_table()["llamafactory"]))
-def test_llamafactory_keys_are_fine_at_their_default_only(name: str) -> None:
-    default = key_table()["llamafactory"][name]
-    written = dump({name: default}).strip()
-    for command in (train, merge):
-        assert command(written + "\n").notes == ()
-        found = problem(f"{name}: another\n", command)
-        assert (found.code, found.key) == ("key_not_supported", name)
-        assert parse_value(found.params["default"]) == default
+@pytest.mark.parametrize("command", [train, merge])
+def test_every_key_without_effect_is_silent_at_its_default_and_told_otherwise(command: Any) -> None:
+    """LLaMA-Factory's own examples spell out defaults, and set keys of engines that are not on."""
+    for name, fate in fates().items():
+        if fate.status != "no effect" or fate.secret:
+            continue
+        assert command(dump({name: fate.default})).notes == (), name
+        (note,) = command(f"{name}: another\n").notes
+        assert (note.code, note.key, note.severity) == ("key_no_effect", name, "note")
+        assert str(note.params["reason"]) in render(note)
+
+
+@pytest.mark.parametrize("command", [train, merge])
+def test_every_refused_key_is_fine_at_its_default_and_answered_otherwise(command: Any) -> None:
+    for name, fate in fates().items():
+        if fate.status == "not supported":
+            assert command(dump({name: fate.default})).notes == (), name
+            found = problem(f"{name}: another\n", command)
+            assert (found.code, found.key) == ("key_refused", name)
+            assert str(fate.reason) in render(found) and str(fate.instead) in render(found)
+
+
+def test_an_option_of_something_that_is_off_does_not_stop_a_run() -> None:
+    """A file that was copied from another and keeps a key of vLLM or DPO."""
+    checked = train("vllm_maxlen: 8192\npref_beta: 0.2\nimage_max_pixels: 262144\nray_num_workers: 4\n")
+    assert [(note.code, note.key) for note in checked.notes] == [
+        ("key_no_effect", "vllm_maxlen"),
+        ("key_no_effect", "pref_beta"),
+        ("key_no_effect", "image_max_pixels"),
+        ("key_no_effect", "ray_num_workers"),
+    ]
+    assert "infer_backend: vllm" in render(checked.notes[0])
+
+
+def test_refused_values_are_told_by_kind() -> None:
+    """`true` and `1` are equal to Python, and not to a person."""
+    assert refused_value("export_legacy_format", True) and not refused_value("export_legacy_format", 1)
+    assert refused_value("stage", "rm") and not refused_value("stage", "sft") and not refused_value("optim", "oft")
 
 
 def test_training_arguments_pass_through_typed() -> None:
@@ -307,11 +354,17 @@ def test_training_arguments_pass_through_typed() -> None:
 
 
 def test_keys_that_change_nothing_are_told_not_swallowed() -> None:
-    checked = train("remove_unused_columns: false\ngradient_checkpointing: true\n")
+    checked = train("remove_unused_columns: false\ngradient_checkpointing: true\nuse_reentrant_gc: true\n")
     assert [(note.code, note.key, note.line) for note in checked.notes] == [
         ("key_no_effect", "remove_unused_columns", 5),
         ("key_no_effect", "gradient_checkpointing", 6),
     ]
+
+
+def test_the_old_name_of_bitsandbytes_quantises() -> None:
+    """LLaMA-Factory 0.9.5 takes it for no method at all, and trains unquantised without a word."""
+    checked = train("quantization_bit: 4\nquantization_method: bitsandbytes\n")
+    assert (checked.config.quantization_method, [note.code for note in checked.notes]) == ("bnb", ["value_alias"])
 
 
 def test_old_names_are_understood() -> None:
@@ -322,6 +375,14 @@ def test_old_names_are_understood() -> None:
         ("key_alias", "no_cuda", 7),
     ]
     assert problem("evaluation_strategy: sometimes\n").line == 5
+    assert train("group_by_length: true\n").passed == {"train_sampling_strategy": "group_by_length"}
+    assert train("adafactor: true\n").config.optim == "adafactor"
+    assert train("group_by_length: false\nno_cuda: null\nadafactor: false\n").notes == ()
+    assert train("new_special_tokens: <a>,<b>\n").config.add_special_tokens == "<a>,<b>"
+    assert train("per_gpu_train_batch_size: 3\n").config.per_device_train_batch_size == 3
+    assert train("push_to_hub_model_id: me/it\n").passed == {"hub_model_id": "me/it"}
+    assert train("push_to_hub_token: hf_x\n").secrets == {"hub_token": "hf_x"}
+    assert [note.code for note in train("use_cache: false\n").notes] == ["key_alias", "key_no_effect"]
     assert "duplicate_key" in {one.code for one in problems("evaluation_strategy: no\neval_strategy: steps\n")}
 
 
@@ -335,7 +396,16 @@ def test_keys_of_the_other_command_are_noted() -> None:
 
 
 @pytest.mark.parametrize("command", [train, merge])
-@pytest.mark.parametrize("key", ["hub_token", "hf_hub_token", "ms_hub_token", "swanlab_api_key"])
+@pytest.mark.parametrize("key", ["ms_hub_token", "om_hub_token", "swanlab_api_key", "swanlab_lark_secret"])
+def test_a_secret_of_no_use_is_said_to_be_so_and_kept_nowhere(command: Any, key: str) -> None:
+    checked = command(f"{key}: verysecret\n")
+    (note,) = checked.notes
+    assert (note.code, note.key, checked.secrets) == ("key_no_effect", key, {})
+    assert "verysecret" not in f"{note}{render(note)}{checked.config}{checked.passed}"
+
+
+@pytest.mark.parametrize("command", [train, merge])
+@pytest.mark.parametrize("key", ["hub_token", "hf_hub_token"])
 def test_a_secret_in_a_file_is_used_and_shown_nowhere(command: Any, key: str) -> None:
     checked = command(f"{key}: hf_verysecret\n")
     (note,) = checked.notes

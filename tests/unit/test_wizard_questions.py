@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.config.checking import key_table
+from engine.config.fates import key_table
 from engine.config.schema import TrainConfig, fields
 from engine.data.shapes import TARGETS
 from engine.project import presets

@@ -18,7 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from engine.config.checking import key_table
+from engine.config.fates import sentences
 from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig, fields, meta
 from engine.messages import catalogue
 from tui.words import LANGUAGES, SOURCE
@@ -85,8 +85,7 @@ def tables(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
             about = meta(struct, name)
             yield Path("engine/config/schema.py"), about.description or ""
             yield Path("engine/config/schema.py"), (about.extra or {}).get("usual", "")
-    for reason in (*key_table()["no_effect"].values(), *key_table()["refused"].values()):
-        yield Path("engine/config/keys.yaml"), reason
+    yield from ((Path("engine/config/keys.yaml"), text) for text in sentences())
     for file in sorted((root / "templates").glob("[ps]*/*.yaml")):
         entry = yaml.safe_load(file.read_text(encoding="utf-8"))
         yield from ((file.relative_to(root), entry[name]) for name in ("title", "reason") if name in entry)
