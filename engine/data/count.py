@@ -28,7 +28,7 @@ def count(spec: dict[str, Any]) -> dict[str, Any]:
     report = prepared.train.report
     return {
         "samples": len(prepared.train),
-        "held_back": len(prepared.evaluation) if prepared.evaluation is not None else 0,
+        "held_back": prepared.held_back,
         "tokens": report.tokens,
         "labelled": report.labelled_tokens,
         "longest": report.longest,

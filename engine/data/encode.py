@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from engine.data.conversation import Conversation, Sample
-from engine.data.encoded import Encoded, EncodeReport
+from engine.data.encoded import Encoded, EncodeReport, Prompts
 from engine.data.options import EncodeOptions
+from engine.data.packs import pack, windows
 from engine.data.segments import (
     AutoSegmenter,
     NamedSegmenter,
-    Pair,
     Segmenter,
     Segments,
     chat_messages,
@@ -22,95 +24,189 @@ from engine.data.segments import (
     require_chat_template,
 )
 from engine.data.templates import Template, encode_texts, encode_turns, stop_token_ids
-from engine.errors import Problem, StopRequested
+from engine.errors import ConfigError, Problem, StopRequested
 
 IGNORE = -100
 CHUNK = 1000  # rows tokenised by one call: a fraction of a second, so that a stop is heard soon
 
 Lengths = tuple[int, int]
+Progress = Callable[[int, int], None]
 
 
 class Encoder:
     """Encodes samples with a named template, or with the tokenizer's own chat template where `template` is None.
 
-    The tokenizer must have passed `prepare_tokenizer`. `train_on_prompt` and `mask_history` mean what they mean in
-    LLaMA-Factory: questions are labelled too; only the last answer is labelled, and truncation spares it.
+    The tokenizer must have passed `prepare_tokenizer`. The options mean what their keys mean in LLaMA-Factory; an
+    answer's own flag (`Turn.learn`) comes before mask_history.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        template: Template | None,
-        cutoff_len: int,
-        *,
-        train_on_prompt: bool = False,
-        mask_history: bool = False,
-    ):
-        """Raises ConfigError no_chat_template, tokenizer_not_fast; both only without a named template."""
-        options = EncodeOptions(cutoff_len, mask_history=mask_history, train_on_prompt=train_on_prompt)
-        segmenter: Segmenter = NamedSegmenter(tokenizer, template, options) if template else AutoSegmenter(tokenizer)
-        self._segment = segmenter
+    def __init__(self, tokenizer: Any, template: Template | None, options: EncodeOptions):
+        """Raises ConfigError: no_chat_template, tokenizer_not_fast (both only without a named template),
+
+        template_without_train_on_prompt.
+        """
+        self._tokenizer, self._template, self._options = tokenizer, template, options
+        self._segment = self._segmenter(options)
         self._stops = frozenset(stop_token_ids(tokenizer, template))
-        self._cutoff_len = cutoff_len
-        self._train_on_prompt = train_on_prompt
-        self._mask_history = mask_history
+        # Where a template's answers carry no end mark: what follows them is labelled with the end of text instead.
+        self._eos: list[int] = []
+        if template is not None and template.efficient_eos:
+            self._eos = [tokenizer.eos_token_id]
+            if options.train_on_prompt:
+                params = {"template": template.name}
+                raise ConfigError(Problem("template_without_train_on_prompt", params, key="train_on_prompt"))
 
     def encode_all(
         self,
         samples: Sequence[Sample],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Encoded:
-        """All rows that can be trained on, in order; the report tells of the others.
+        """All rows that can be trained on, in order, or packed; the report tells of the others.
 
         `progress(done, total)` and `should_stop()` are called once a chunk. Raises StopRequested.
         """
-        report = EncodeReport(cutoff_len=self._cutoff_len)
-        input_ids, labels, offsets = array("i"), array("i"), array("q", [0])
+        report = EncodeReport(cutoff_len=self._options.cutoff_len)
+        input_ids, labels, offsets, places = array("i"), array("i"), array("q", [0]), array("q")
+        for place, sample, segments in self._walk(samples, self._segment, report, progress, should_stop):
+            if self._append(segments, sample, report, input_ids, labels):
+                offsets.append(len(input_ids))
+                places.append(place)
+        report.tokens = len(input_ids)
+        arrays = (np.asarray(input_ids, np.int32), np.asarray(labels, np.int32), np.asarray(offsets, np.int64))
+        report.labelled_tokens = int((arrays[1] != IGNORE).sum())
+        encoded = Encoded(*arrays, report=report)
+        return self._pack(encoded, np.asarray(places, np.int64), len(samples)) if self._options.packing else encoded
+
+    def encode_prompts(
+        self,
+        samples: Sequence[Sample],
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Prompts:
+        """Every row as everything up to its last answer, and that answer; for writing answers and comparing them.
+
+        The whole prompt counts as one question in truncation. Raises StopRequested.
+        """
+        # As in LLaMA-Factory, earlier answers lose their thoughts here whatever mask_history says.
+        segment = self._segmenter(replace(self._options, mask_history=True))
+        report = EncodeReport(cutoff_len=self._options.cutoff_len)
+        prompts, answers = array("i"), array("i")
+        prompt_offsets, answer_offsets = array("q", [0]), array("q", [0])
+        for _, _, segments in self._walk(samples, segment, report, progress, should_stop):
+            *history, (source, target) = segments.pairs
+            source = [*chain.from_iterable(chain.from_iterable(history)), *source]
+            target = target + self._eos
+            whole = (len(source), len(target))
+            kept = fit(*whole, self._options.limit)
+            prompts.extend(source[: kept[0]])
+            answers.extend(target[: kept[1]])
+            prompt_offsets.append(len(prompts))
+            answer_offsets.append(len(answers))
+            report.count([whole], [kept], end_lost=self._end_lost([(source, target)], [kept]))
+        report.tokens = len(prompts)
+        report.labelled_tokens = len(answers)
+        return Prompts(
+            np.asarray(prompts, np.int32),
+            np.asarray(prompt_offsets, np.int64),
+            np.asarray(answers, np.int32),
+            np.asarray(answer_offsets, np.int64),
+            report,
+        )
+
+    def _segmenter(self, options: EncodeOptions) -> Segmenter:
+        if self._template is None:
+            return AutoSegmenter(self._tokenizer)
+        return NamedSegmenter(self._tokenizer, self._template, options)
+
+    def _walk(
+        self,
+        samples: Sequence[Sample],
+        segment: Segmenter,
+        report: EncodeReport,
+        progress: Progress | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> Iterator[tuple[int, Sample, Segments]]:
+        """(place, sample, segments) of every sample that can be rendered; the report takes the others."""
+        report.rows = len(samples)
         for start in range(0, len(samples), CHUNK):
             if should_stop and should_stop():
                 raise StopRequested
             chunk = samples[start : start + CHUNK]
-            for sample, result in zip(chunk, self._segments(chunk), strict=True):
+            problems = [_unsuitable(sample.conversation) for sample in chunk]
+            good = [sample.conversation for sample, problem in zip(chunk, problems, strict=True) if problem is None]
+            segments = iter(segment(good))
+            for place, (sample, problem) in enumerate(zip(chunk, problems, strict=True), start):
+                result = problem or next(segments)
                 if isinstance(result, Problem):
                     report.drop(result, sample.origin)
-                    continue
-                self._append(result, sample, report, input_ids, labels)
-                offsets.append(len(input_ids))
+                else:
+                    yield place, sample, result
             if progress:
                 progress(start + len(chunk), len(samples))
-        report.rows = len(samples)
-        report.tokens = len(input_ids)
-        arrays = (np.asarray(input_ids, np.int32), np.asarray(labels, np.int32), np.asarray(offsets, np.int64))
-        report.labelled_tokens = int((arrays[1] != IGNORE).sum())
-        return Encoded(*arrays, report=report)
-
-    def _segments(self, samples: Sequence[Sample]) -> list[Segments | Problem]:
-        problems = [_unsuitable(sample.conversation) for sample in samples]
-        good = [sample.conversation for sample, problem in zip(samples, problems, strict=True) if problem is None]
-        segments = iter(self._segment(good))
-        return [problem or next(segments) for problem in problems]
 
     def _append(
         self, segments: Segments, sample: Sample, report: EncodeReport, input_ids: array[int], labels: array[int]
-    ) -> None:
+    ) -> bool:
+        """Add a row; False where it is left out for its length."""
+        options, eos = self._options, self._eos
         pairs = segments.pairs
         whole = [(len(source), len(target)) for source, target in pairs]
-        kept = truncate(whole, self._cutoff_len, last_first=self._mask_history)
+        if options.drop_long and sum(map(sum, whole)) + len(eos) > options.limit:
+            report.drop(Problem("sample_too_long", {"cutoff_len": options.cutoff_len}), sample.origin)
+            return False
+        kept = truncate(whole, options.limit - len(eos), last_first=options.mask_history)
+        learns, flags = self._learns(segments, sample.conversation)
         labelled = False
-        for number, ((source, target), (source_len, target_len)) in enumerate(zip(pairs, kept, strict=True), 1):
+        before: bool | None = None  # the flag of the answer before: its end is labelled in what follows it
+        # LLaMA-Factory takes the pairs last one first under mask_history, and marks the end in all but the one it takes
+        # first.
+        unmarked = len(pairs) - 1 if options.mask_history else 0
+        for number, ((source, target), (source_len, target_len)) in enumerate(zip(pairs, kept, strict=True)):
             input_ids.extend(source[:source_len])
             input_ids.extend(target[:target_len])
-            learn = not self._mask_history or number == len(pairs)
-            labels.extend(source[:source_len] if self._train_on_prompt else [IGNORE] * source_len)
-            labels.extend(target[:target_len] if learn else [IGNORE] * target_len)
-            labelled |= (learn and target_len > 0) or (self._train_on_prompt and source_len > 0)
+            mark = bool(eos and source_len and before is not False and (number != unmarked or before))
+            if options.train_on_prompt:
+                labels.extend(source[:source_len])
+            else:
+                labels.extend(eos if mark else [IGNORE] * min(source_len, 1))
+                labels.extend([IGNORE] * (source_len - 1))
+            labels.extend(target[:target_len] if learns[number] else [IGNORE] * target_len)
+            labelled |= mark or (learns[number] and target_len > 0) or (options.train_on_prompt and source_len > 0)
+            before = flags[number]
+        if eos:
+            input_ids.extend(eos)
+            labels.extend(eos if before is not False else [IGNORE])
+            labelled |= before is not False
         report.unlabelled_answers += segments.unlabelled
-        report.count(whole, kept, end_lost=self._end_lost(pairs, kept))
+        report.unlearned_answers += flags.count(False)
+        report.count(whole, kept, extra=len(eos), end_lost=not eos and self._end_lost(pairs, kept))
         if not labelled:
             report.count_masked(sample.origin)
+        return True
 
-    def _end_lost(self, pairs: list[Pair], kept: list[Lengths]) -> bool:
+    def _learns(self, segments: Segments, conversation: Conversation) -> tuple[list[bool], list[bool | None]]:
+        """Whether the answer of each pair is learnt, and what its own flag says."""
+        answers = conversation.turns[1::2]
+        places = range(len(segments.pairs)) if segments.answers is None else segments.answers
+        flags = [answers[place].learn for place in places]
+        last = len(answers) - 1
+        learns = [
+            flag if flag is not None else not self._options.mask_history or place == last
+            for place, flag in zip(places, flags, strict=True)
+        ]
+        rest = len(segments.pairs) - len(flags)  # what stands behind the last answer that was found
+        return learns + [False] * rest, flags + [None] * rest
+
+    def _pack(self, encoded: Encoded, places: Any, samples: int) -> Encoded:
+        """`places` are those of the rows among the samples: the dropped ones count in LLaMA-Factory's groups."""
+        options = self._options
+        short = np.diff(encoded.offsets) <= options.limit
+        bounds = [np.searchsorted(places, span) for span in windows(samples, options.batch_size, options.shards)]
+        groups = [np.arange(first, end)[short[first:end]] for first, end in bounds]
+        return pack(encoded, groups, options.limit, neat=options.neat_packing)
+
+    def _end_lost(self, pairs: Sequence[tuple[list[int], list[int]]], kept: Sequence[Lengths]) -> bool:
         """Whether an answer was cut in front of the token that ends it, so that it teaches not to stop."""
         return any(
             0 < length < len(target) and self._stops.isdisjoint(target[:length])

@@ -32,13 +32,17 @@ class EncodeReport:
     answers_cut: int = 0  # rows that lost tokens of an answer, or whole answers
     end_marks_lost: int = 0  # rows with an answer that was cut in front of its end mark
     unlabelled_answers: int = 0  # earlier answers that the chat template rewrites
+    unlearned_answers: int = 0  # answers that the rows' own flags leave out
+    packed_rows: int = 0  # rows that the kept ones were packed into; 0 without packing
     fully_masked: int = 0  # rows kept without a single label
     fully_masked_first: list[Origin] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)  # one warning a reason for dropped rows, with its count
 
-    def count(self, whole: Sequence[tuple[int, int]], kept: Sequence[tuple[int, int]], *, end_lost: bool) -> None:
-        """Add a row of these (source, target) lengths in tokens, before and after truncation."""
-        before, after = (sum(map(sum, lengths)) for lengths in (whole, kept))
+    def count(
+        self, whole: Sequence[tuple[int, int]], kept: Sequence[tuple[int, int]], *, end_lost: bool, extra: int = 0
+    ) -> None:
+        """Add a row of these (source, target) lengths in tokens, before and after truncation, and `extra` tokens."""
+        before, after = (sum(map(sum, lengths)) + extra for lengths in (whole, kept))
         self.kept += 1
         self.longest = max(self.longest, after)
         self.longest_whole = max(self.longest_whole, before)
@@ -76,6 +80,9 @@ class EncodeReport:
         if self.fully_masked:
             params = {"rows": self.fully_masked, "first": [where(origin) for origin in self.fully_masked_first]}
             found.append(Problem("rows_without_labels", params, severity="warning"))
+        if self.unlearned_answers:
+            params = {"answers": self.unlearned_answers}
+            found.append(Problem("answers_flagged", params, severity="note"))
         if self.unlabelled_answers:
             params = {"answers": self.unlabelled_answers}
             found.append(Problem("answers_rewritten", params, key="template", severity="warning"))
@@ -97,21 +104,60 @@ class EncodeReport:
 class Encoded:
     """All rows end to end: `input_ids` and `labels` int32 [tokens], `offsets` int64 [rows + 1] from 0 to tokens.
 
-    A label is -100 where nothing is to be learnt.
+    A label is -100 where nothing is to be learnt. Where samples were packed, `parts` int64 [samples + 1] are the
+    offsets of the samples, those of the rows among them; `neat` says that they do not see each other.
     """
 
     input_ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     report: EncodeReport
+    parts: npt.NDArray[np.int64] | None = None
+    neat: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row; 0 where there is none."""
+        return int(np.diff(self.offsets).max(initial=0))
+
+    def lengths(self, index: int) -> list[int]:
+        """Tokens of each sample of the row, left to right: one where nothing was packed."""
+        first, last = self.offsets[index], self.offsets[index + 1]
+        if self.parts is None:
+            return [int(last - first)]
+        inside = slice(*np.searchsorted(self.parts, (first, last)))
+        return np.diff(self.parts[inside], append=last).tolist()
 
     def row(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Views of the row's input ids and labels, each [tokens of the row]."""
         span = slice(self.offsets[index], self.offsets[index + 1])
         return self.input_ids[span], self.labels[span]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Questions to answer: all prompts end to end, and all expected answers.
+
+    `input_ids` int32 with `offsets` int64 [rows + 1], `labels` (the answers) int32 with `label_offsets` [rows + 1].
+    In the report `tokens` are those of the prompts, `labelled_tokens` those of the answers.
+    """
+
+    input_ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int32]
+    label_offsets: npt.NDArray[np.int64]
+    report: EncodeReport
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def row(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Views of the row's prompt and expected answer."""
+        prompt = slice(self.offsets[index], self.offsets[index + 1])
+        return self.input_ids[prompt], self.labels[self.label_offsets[index] : self.label_offsets[index + 1]]
 
 
 def check_encoded(encoded: Encoded) -> None:

@@ -62,6 +62,16 @@ ENCODING_MESSAGES: dict[str, Message] = {
         "{answers} answers are not trained on: the model's chat template rewrites them once the conversation goes on",
         "this is usual for reasoning models; name a template instead of auto to train on every answer",
     ),
+    "sample_too_long": Message(
+        "{rows} rows are longer than cutoff_len {cutoff_len} and were left out, as drop_long says (first: {first})",
+        "raise cutoff_len to keep them, or set drop_long: false to cut them",
+    ),
+    "answers_flagged": Message("{answers} answers are not trained on: their weight or loss in the data says so"),
+    "template_without_train_on_prompt": Message(
+        "template {template} cannot train on prompts: what follows an answer is labelled with the answer's end",
+        "remove train_on_prompt, or choose another template",
+    ),
+    "probs_not_numbers": Message("interleave_probs is {given}", "give one number for each dataset: 0.7, 0.3"),
     "no_rows": Message("the dataset has no rows", "check the dataset's file and its filters"),
     "no_rows_left": Message("none of the {rows} rows can be trained on", "the reasons follow"),
     "cutoff_leaves_no_answer": Message(

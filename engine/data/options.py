@@ -24,7 +24,13 @@ class EncodeOptions:
     packing: bool = False  # also true with neat_packing
     neat_packing: bool = False
     batch_size: int = 1000  # rows tokenised together: the window of packing
+    shards: int = 1  # contiguous parts of the data whose windows are apart, as LLaMA-Factory's workers have them
     strict: bool = False
+
+    @property
+    def limit(self) -> int:
+        """Tokens of a sample at most: one less than cutoff_len where samples are packed, as in LLaMA-Factory."""
+        return self.cutoff_len - 1 if self.packing else self.cutoff_len
 
     @classmethod
     def of(cls, config: TrainConfig) -> EncodeOptions:
@@ -40,5 +46,6 @@ class EncodeOptions:
             packing=bool(config.packing) or config.neat_packing,
             neat_packing=config.neat_packing,
             batch_size=config.preprocessing_batch_size,
+            shards=config.preprocessing_num_workers or 1,
             strict=config.strict_compat,
         )

@@ -8,39 +8,48 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine.config.schema import TrainConfig, names
+from engine.config.schema import TrainConfig
 from engine.data import token_cache
 from engine.data.chat_template import chat_template_for
-from engine.data.conversation import Sample
 from engine.data.encode import Encoder
-from engine.data.encoded import Encoded, check_encoded
-from engine.data.formats import Tally, load_samples
-from engine.data.registry import DatasetEntry, load_registry
-from engine.data.templates import Template, load_template, prepare_tokenizer, stop_token_ids
-from engine.errors import DataError, Problem
+from engine.data.encoded import Encoded, Prompts, check_encoded
+from engine.data.formats import Tally
+from engine.data.options import EncodeOptions
+from engine.data.sets import entries_of, evaluation_names, load_sets, shares
+from engine.data.templates import Template, load_template, prepare_tokenizer, stop_token_ids, template_sha256
+from engine.errors import Problem
 from engine.fingerprints import file_sha256
 from engine.storage import cache_folder
 
-FORMAT = 1  # of cached tokens: raise it when the same input gives other tokens
+FORMAT = 2  # of cached tokens: raise it when the same input gives other tokens
 
 
 @dataclass
 class Prepared:
-    """Everything that training needs of the data. `evaluation` is None without val_size."""
+    """Everything that training needs of the data; `train` has no rows where `dataset` names none.
+
+    `evaluations` are the sets to measure on by name (`eval` where there is one); with predict_with_generate they are
+    in `prompts` instead.
+    """
 
     tokenizer: Any
     template: Template | None
     stop_ids: list[int]
     train: Encoded
-    evaluation: Encoded | None
+    evaluations: dict[str, Encoded] = field(default_factory=dict)
+    prompts: dict[str, Prompts] = field(default_factory=dict)
     rows: dict[str, Tally] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
     from_cache: bool = False
+
+    @property
+    def held_back(self) -> int:
+        """Rows to measure on, of all sets."""
+        return sum(map(len, (*self.evaluations.values(), *self.prompts.values())))
 
 
 def data_files(config: TrainConfig) -> dict[str, str]:
@@ -48,12 +57,11 @@ def data_files(config: TrainConfig) -> dict[str, str]:
 
     Raises what the registry raises.
     """
-    entries = load_registry(Path(config.dataset_dir)).resolve(names(config.dataset))
-    files = [file for entry in entries for file in entry.files]
+    train, evaluation = entries_of(config)
+    files = [file for entry in (*train, *evaluation) for file in entry.files]
     hashes = {str(file): file_sha256(file) for file in dict.fromkeys(files)}
-    for entry in entries:
-        how = token_cache.cache_key({"how": [entry.formatting, asdict(entry.columns), asdict(entry.tags)]})
-        hashes[f"{entry.file}#{entry.name}"] = how
+    for entry in (*train, *evaluation):
+        hashes[f"{entry.file}#{entry.name}"] = token_cache.cache_key({"how": entry.meaning()})
     return hashes
 
 
@@ -71,45 +79,30 @@ def prepare(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=config.trust_remote_code, local_files_only=True)
-    template = load_template(config.template)
+    template = load_template(config.template, default_system=config.default_system, tool_format=config.tool_format)
     notes = prepare_tokenizer(tokenizer, template)
-    entries = load_registry(Path(config.dataset_dir)).resolve(names(config.dataset))
-    key = _key(config, model, tokenizer, entries, hashes)
-    folder = cache_folder("tokens")
-    prepared = Prepared(tokenizer, template, stop_token_ids(tokenizer, template), None, None, notes=notes)  # type: ignore[arg-type]
-    train = None if config.overwrite_cache else token_cache.load(folder, key + "-train")
-    evaluation = token_cache.load(folder, key + "-eval") if config.val_size else None
-    if train is not None and (evaluation is not None) == bool(config.val_size):
-        prepared.train, prepared.evaluation, prepared.from_cache = train, evaluation, True
+    encoder = Encoder(tokenizer, template, EncodeOptions.of(config))
+    key = _key(config, model, tokenizer, hashes)
+    sets = None if config.overwrite_cache else _cached(config, key)
+    if from_cache := sets is not None:
+        rows: dict[str, Tally] = {}
     else:
-        samples, prepared.rows = _samples(entries, config.max_samples)
-        rest, held = split(samples, config.val_size, config.seed)
-        encoder = Encoder(tokenizer, template, config.cutoff_len)
-        prepared.train = encoder.encode_all(rest, progress, should_stop)
-        # Kept with the tokens, so that a cached run tells of them too.
-        known = [warning for tally in prepared.rows.values() for warning in row_warnings(tally)]
-        prepared.train.report.problems[:0] = known
-        token_cache.store(folder, key + "-train", prepared.train)
-        if held:
-            prepared.evaluation = encoder.encode_all(held, None, should_stop)
-            token_cache.store(folder, key + "-eval", prepared.evaluation)
-    check_encoded(prepared.train)
+        sets, rows = _encode(config, encoder, progress, should_stop)
+        for name, tokens in sets.items():
+            token_cache.store(cache_folder("tokens"), f"{key}-{name}", tokens)
+    train = sets.pop(_TRAIN)
+    assert isinstance(train, Encoded)
+    prepared = Prepared(tokenizer, template, stop_token_ids(tokenizer, template), train, rows=rows, notes=notes)
+    prepared.from_cache = from_cache
+    prepared.evaluations = {name[5:]: tokens for name, tokens in sets.items() if isinstance(tokens, Encoded)}
+    prepared.prompts = {name[5:]: tokens for name, tokens in sets.items() if isinstance(tokens, Prompts)}
+    if config.dataset:
+        check_encoded(prepared.train)
     prepared.notes += prepared.train.report.warnings()
     own = chat_template_for(tokenizer, template)
     if own is not None:  # what is saved must render what was trained
         tokenizer.chat_template = own
     return prepared
-
-
-def split(samples: list[Sample], val_size: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """(train, held back), as `datasets.train_test_split(test_size=val_size, seed=seed)` divides them."""
-    if not val_size:
-        return samples, []
-    count = int(val_size) if val_size >= 1 else int(np.ceil(val_size * len(samples)))
-    if count >= len(samples):
-        raise DataError(Problem("val_size_takes_all", {"val_size": val_size, "rows": len(samples)}, "val_size"))
-    order = np.random.default_rng(seed).permutation(len(samples))
-    return [samples[i] for i in order[count:]], [samples[i] for i in order[:count]]
 
 
 def row_warnings(tally: Tally) -> list[Problem]:
@@ -120,38 +113,56 @@ def row_warnings(tally: Tally) -> list[Problem]:
     return [Problem("rows_dropped", params, severity="warning"), *tally.first, *tally.notes]
 
 
-def _samples(entries: list[DatasetEntry], max_samples: int | None) -> tuple[list[Sample], dict[str, Tally]]:
-    samples: list[Sample] = []
-    tallies = {}
-    for entry in entries:
-        found, tallies[entry.name] = load_samples(entry, max_samples)
-        samples += found
-    return samples, tallies
+_TRAIN = "train"
 
 
-def _key(config: TrainConfig, model: Path, tokenizer: Any, entries: list[DatasetEntry], hashes: dict[str, str]) -> str:
+def _encode(
+    config: TrainConfig, encoder: Encoder, progress: Callable[[int, int], None], should_stop: Callable[[], bool]
+) -> tuple[dict[str, Encoded | Prompts], dict[str, Tally]]:
+    """The tokens of every set, as `train` and `eval-…`, and what became of the rows of each dataset."""
+    samples = load_sets(config)
+    train = encoder.encode_all(samples.train, progress, should_stop)
+    # Kept with the tokens, so that a cached run tells of them too.
+    train.report.problems[:0] = [warning for tally in samples.tallies.values() for warning in row_warnings(tally)]
+    encode = encoder.encode_prompts if config.predict_with_generate else encoder.encode_all
+    held = {f"eval-{name}": encode(rows, None, should_stop) for name, rows in samples.evaluations.items()}
+    return {_TRAIN: train, **held}, samples.tallies
+
+
+def _cached(config: TrainConfig, key: str) -> dict[str, Encoded | Prompts] | None:
+    """What `_encode` made before; None where any of it is not there."""
+    sets: dict[str, Encoded | Prompts] = {}
+    for name in (_TRAIN, *(f"eval-{name}" for name in evaluation_names(config))):
+        tokens = token_cache.load(cache_folder("tokens"), f"{key}-{name}")
+        if tokens is None:
+            return None
+        sets[name] = tokens
+    return sets
+
+
+def _key(config: TrainConfig, model: Path, tokenizer: Any, hashes: dict[str, str]) -> str:
     files = sorted(
         path for path in model.iterdir() if path.name.startswith(("tokenizer", "chat_template", "vocab", "merges"))
     )
+    train, evaluation = entries_of(config)
     return token_cache.cache_key(
         {
-            "format": FORMAT,
+            "format": [FORMAT, version("tokenizers")],
             "tokenizer": {file.name: file_sha256(file) for file in files if file.is_file()},
             "chat_template": tokenizer.chat_template,
-            "template": config.template,
-            "cutoff_len": config.cutoff_len,
+            "template": [template_sha256(config.template), config.default_system, config.tool_format],
+            "options": asdict(EncodeOptions.of(config)),
+            "generate": config.predict_with_generate,
             "max_samples": config.max_samples,
             "val_size": config.val_size,
-            "seed": config.seed if config.val_size else None,
+            "mix": [config.mix_strategy, shares(config), config.eval_on_each_dataset],
+            "seed": config.seed,
             "data": [
                 [
-                    entry.name,
-                    entry.formatting,
-                    asdict(entry.columns),
-                    asdict(entry.tags),
-                    [hashes.get(str(file)) or file_sha256(file) for file in entry.files],
+                    [entry.name, entry.meaning(), [hashes.get(str(file)) or file_sha256(file) for file in entry.files]]
+                    for entry in entries
                 ]
-                for entry in entries
+                for entries in (train, evaluation)
             ],
         }
     )

@@ -17,10 +17,14 @@ Pair = tuple[list[int], list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The pairs of one conversation, left to right; `unlabelled` answers became part of a source."""
+    """The pairs of one conversation, left to right; `unlabelled` answers became part of a source.
+
+    `answers` are the places (from 0) of the pairs' answers among the conversation's; None: one pair an answer.
+    """
 
     pairs: list[Pair]
     unlabelled: int = 0
+    answers: list[int] | None = None
 
 
 class Segmenter(Protocol):
@@ -64,24 +68,24 @@ class AutoSegmenter:
                 results.append(one)
                 continue
             spans = one[1]
-            pairs = _split(*next(encoded), spans)
-            results.append(Segments(pairs, unlabelled=len(conversation.turns) // 2 - len(spans)))
+            pairs = _split(*next(encoded), list(spans.values()))
+            results.append(Segments(pairs, len(conversation.turns) // 2 - len(spans), list(spans)))
         return results
 
-    def _render(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]] | Problem:
-        """The text and the character spans of the answers that stand in it as they are rendered last."""
+    def _render(self, conversation: Conversation) -> tuple[str, dict[int, tuple[int, int]]] | Problem:
+        """The text and the character spans of the answers (by place) that stand in it as they are rendered last."""
         messages = chat_messages(conversation)
         first = len(messages) - len(conversation.turns)
         try:
             whole = render_chat(self._tokenizer, messages)
-            spans = []
+            spans = {}
             for answer in range(first + 1, len(messages), 2):
                 # Templates may rewrite earlier answers (drop their reasoning): such a one has no place to be found at.
                 asked = render_chat(self._tokenizer, messages[:answer], ask=True)
                 last = answer + 1 == len(messages)
                 answered = whole if last else render_chat(self._tokenizer, messages[: answer + 1])
                 if whole.startswith(answered) and answered.startswith(asked):
-                    spans.append((len(asked), len(answered)))
+                    spans[(answer - first) // 2] = (len(asked), len(answered))
         except DataError as error:
             return Problem("chat_template_refused", error.problems[0].params)
         return whole, spans

@@ -10,6 +10,7 @@ import pytest
 
 from engine.data.conversation import Conversation, Origin, Sample, Turn
 from engine.data.encode import Encoder, fit, render_prompt
+from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "llamafactory"
@@ -73,7 +74,9 @@ def label(case):
 @pytest.mark.parametrize("case", TOKENS["cases"], ids=label)
 def test_ids_and_labels(case, tokenizer_for):
     flags = {name: case[name] for name in ("mask_history", "train_on_prompt") if name in case}
-    encoder = Encoder(tokenizer_for(case["template"]), load_template(case["template"]), case["cutoff_len"], **flags)
+    encoder = Encoder(
+        tokenizer_for(case["template"]), load_template(case["template"]), EncodeOptions(case["cutoff_len"], **flags)
+    )
     encoded = encoder.encode_all(samples(case["dataset"]))
 
     assert len(encoded) == len(case["rows"])

@@ -6,6 +6,7 @@ import pytest
 from engine.data.conversation import Conversation, Origin, Sample, Turn
 from engine.data.encode import CHUNK, IGNORE, Encoder, render_prompt, truncate
 from engine.data.encoded import EncodeReport, check_encoded
+from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer
 from engine.errors import ConfigError, DataError, StopRequested
 from tests.unit.tiny_tokenizer import CHATML, tiny_tokenizer
@@ -32,7 +33,7 @@ def samples(*talks):
 def encoder(template, cutoff_len=2048, **options):
     tokenizer = tiny_tokenizer(eos_token="<|im_end|>", **options)
     prepare_tokenizer(tokenizer, load_template(template))
-    return tokenizer, Encoder(tokenizer, load_template(template), cutoff_len)
+    return tokenizer, Encoder(tokenizer, load_template(template), EncodeOptions(cutoff_len))
 
 
 def answers(tokenizer, ids, labels):
@@ -144,7 +145,7 @@ def test_report_counts_what_truncation_took():
     header = len(render_prompt(tokenizer, load_template("default"), talk("")))
     long, short = "7" * 60, "7" * 4
     rows = samples(talk(short, short), talk(short, long), talk(short, long, short, short), talk(long, short))
-    encoded = Encoder(tokenizer, load_template("default"), header + 44).encode_all(rows)
+    encoded = Encoder(tokenizer, load_template("default"), EncodeOptions(header + 44)).encode_all(rows)
 
     report = encoded.report
     assert encoded.offsets.tolist() == np.cumsum([0, header + 10, *[header + 44] * 3]).tolist()
@@ -162,9 +163,17 @@ def test_report_counts_what_truncation_took():
 def test_end_mark_counts_as_kept_when_only_the_newline_behind_it_is_cut():
     tokenizer, encode = encoder("chatml")
     whole = encode.encode_all(samples(talk("q", "7" * 40))).report.tokens
-    report = Encoder(tokenizer, load_template("chatml"), whole - 1).encode_all(samples(talk("q", "7" * 40))).report
+    report = (
+        Encoder(tokenizer, load_template("chatml"), EncodeOptions(whole - 1))
+        .encode_all(samples(talk("q", "7" * 40)))
+        .report
+    )
     assert (report.answers_cut, report.end_marks_lost) == (1, 0)
-    report = Encoder(tokenizer, load_template("chatml"), whole - 2).encode_all(samples(talk("q", "7" * 40))).report
+    report = (
+        Encoder(tokenizer, load_template("chatml"), EncodeOptions(whole - 2))
+        .encode_all(samples(talk("q", "7" * 40)))
+        .report
+    )
     assert (report.answers_cut, report.end_marks_lost) == (1, 1)
 
 
@@ -201,7 +210,7 @@ def test_prompt_is_what_training_put_in_front_of_the_answer(template):
 def test_auto_needs_a_chat_template():
     tokenizer = tiny_tokenizer(eos_token="<|im_end|>", chat_template=None)
     with pytest.raises(ConfigError) as error:
-        Encoder(tokenizer, None, 100)
+        Encoder(tokenizer, None, EncodeOptions(100))
     assert codes(error) == ["no_chat_template"]
     with pytest.raises(ConfigError) as error:
         render_prompt(tokenizer, None, talk("q"))
@@ -231,7 +240,7 @@ def test_cutoff_that_leaves_no_answer_says_what_would():
     tokenizer, encode = encoder("chatml")
     rows = samples(talk("7" * 50, "77"), talk("7" * 60, "77"))
     whole = encode.encode_all(rows).report
-    short = Encoder(tokenizer, load_template("chatml"), 3).encode_all(rows)
+    short = Encoder(tokenizer, load_template("chatml"), EncodeOptions(3)).encode_all(rows)
     with pytest.raises(DataError) as error:
         check_encoded(short)
     assert codes(error) == ["cutoff_leaves_no_answer"]
@@ -240,7 +249,7 @@ def test_cutoff_that_leaves_no_answer_says_what_would():
     assert (params["at_least"], params["longest"]) == (whole.longest - 10, whole.longest)
     assert (short.report.fully_masked, short.report.labelled_tokens) == (2, 0)
     # What it says helps.
-    check_encoded(Encoder(tokenizer, load_template("chatml"), params["at_least"]).encode_all(rows))
+    check_encoded(Encoder(tokenizer, load_template("chatml"), EncodeOptions(params["at_least"])).encode_all(rows))
 
 
 def test_template_that_hides_every_answer():
@@ -256,7 +265,7 @@ def test_template_that_hides_every_answer():
 def test_report_survives_json():
     tokenizer, _ = encoder("chatml")
     rows = samples(talk("7" * 50, "77"), talk("q"))
-    report = Encoder(tokenizer, load_template("chatml"), 3).encode_all(rows).report
+    report = Encoder(tokenizer, load_template("chatml"), EncodeOptions(3)).encode_all(rows).report
     assert report.problems
     assert report.fully_masked_first
     assert EncodeReport.from_dict(report.as_dict()) == report

@@ -9,6 +9,7 @@ import pytest
 from engine.data.chat_template import chat_template_for
 from engine.data.conversation import Conversation, Origin, Sample, Turn
 from engine.data.encode import Encoder
+from engine.data.options import EncodeOptions
 from engine.data.segments import chat_messages
 from engine.data.templates import load_template, prepare_tokenizer, render_text, shipped, stop_token_ids
 from engine.errors import ConfigError
@@ -208,7 +209,7 @@ def test_saved_chat_template_gives_the_training_ids(name, builtin_model):
     prepare_tokenizer(tokenizer, template)
     tokenizer.chat_template = chat_template_for(tokenizer, template)
     for talk in (talk for talk in CONVERSATIONS if len(talk.turns) % 2 == 0):
-        encoded = Encoder(tokenizer, template, 2048).encode_all([Sample(talk, Origin("here", 0, 0))])
+        encoded = Encoder(tokenizer, template, EncodeOptions(2048)).encode_all([Sample(talk, Origin("here", 0, 0))])
         ids = tokenizer.apply_chat_template(chat_messages(talk), tokenize=True, return_dict=True)["input_ids"]
         assert encoded.row(0)[0].tolist() == ids
 
