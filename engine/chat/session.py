@@ -15,7 +15,7 @@ from engine.chat.source import ChatSource
 from engine.data.conversation import Conversation, Turn
 from engine.data.encode import render_prompt
 from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
-from engine.train.model import cpu_has_fast_bf16
+from engine.train.precision import cpu_has_fast_bf16
 
 
 class Session:

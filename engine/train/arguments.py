@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 
 from engine.config.schema import TrainConfig, names
 from engine.errors import ConfigError, EnvironmentProblem, Problem
-from engine.train.model import Precision
+from engine.train.precision import Precision
 
 
 def trackers(config: TrainConfig) -> list[str]:

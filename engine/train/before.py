@@ -15,6 +15,7 @@ from engine.runs.worker import Work
 from engine.storage import free_bytes
 from engine.text import Phrase
 from engine.train.checkpoints import checkpoints, damage, newest_good, step_of
+from engine.train.whole import is_adapter
 
 TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
 
@@ -50,16 +51,18 @@ def check_disk(
     output: Path,
     free: Callable[[Path], int] = free_bytes,
 ) -> None:
-    """Raise EnvironmentProblem before the first step where checkpoints and the adapter will not fit.
+    """Raise EnvironmentProblem before the first step where checkpoints and the result will not fit.
 
-    A checkpoint holds the trained parameters and AdamW's two moments, 4 bytes each.
+    A checkpoint holds what is saved, the trained parameters of an adapter or the whole model, and AdamW's two moments
+    of what is trained.
     """
-    trained = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    saved = trained if is_adapter(model) else sum(p.numel() * p.element_size() for p in model.parameters())
     steps = total_steps(samples, config)
     every = config.save_steps if config.save_steps >= 1 else config.save_steps * steps
     written = {"steps": math.ceil(steps / max(every, 1)), "epoch": math.ceil(config.num_train_epochs), "no": 1}
     kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written
-    needed = kept * (3 * trained + TOKENIZER_BYTES) + trained + TOKENIZER_BYTES
+    needed = kept * (saved + 2 * trained + TOKENIZER_BYTES) + saved + TOKENIZER_BYTES
     there = sum(file.stat().st_size for old in checkpoints(output) for file in old.rglob("*") if file.is_file())
     room = free(output) + there
     if needed > room:

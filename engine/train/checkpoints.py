@@ -14,7 +14,8 @@ from engine.storage import write_json
 from engine.text import Phrase
 
 MANIFEST = "MANIFEST.json"
-NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors")
+NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")  # one of them
 
 PICKLED = {".pt", ".pth", ".bin", ".pkl"}  # what Trainer would unpickle when it finds one
 
@@ -41,6 +42,8 @@ def damage(folder: Path) -> Phrase | None:
     for name in NEEDED:
         if name not in files:
             return Phrase("it has no {file}", {"file": name})
+    if not any(name in files for name in WEIGHTS):
+        return Phrase("it has no {file}", {"file": WEIGHTS[0]})
     for name, expected in files.items():
         try:
             with (folder / name).open("rb") as stream:

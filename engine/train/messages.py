@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from engine.messages import Message
+from engine.train import method_messages
 
 MESSAGES: dict[str, Message] = {
+    **method_messages.MESSAGES,
     "bf16_to_fp16": Message("{device} has no bfloat16; calculating in float16."),
     "cpu_bf16": Message("Calculating in bfloat16 on this processor, which is fast at it."),
     "cpu_fp32": Message(
         "Calculating in float32: this processor is not fast at 16-bit numbers. The result is the finer one."
-    ),
-    "quantization_needs_gpu": Message(
-        "quantization_bit: {bits} needs an NVIDIA GPU.", "Remove the key to train in full precision."
     ),
     "lora_target_unknown": Message(
         "No layer matches lora_target {given}.", "This model has: {there}. Or use lora_target: all"

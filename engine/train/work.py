@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import torch
-from transformers import set_seed
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.config.schema import TrainConfig
 from engine.data.prepare import Prepared, prepare
+from engine.data.sets import EVAL
 from engine.errors import Problem, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
@@ -24,18 +24,14 @@ from engine.train.arguments import check_trackers, tracker_surroundings, tracker
 from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
 from engine.train.before import check_disk, resume_from
-from engine.train.model import (
-    Precision,
-    add_adapter,
-    checkpoint_activations,
-    choose_precision,
-    load_base,
-    skip_adapter_casts,
-    stored_dtype,
-)
-from engine.train.packing import install_packed_forward
+from engine.train.methods import asked_attention, base_of, prepare_model
+from engine.train.model import checkpoint_activations, skip_adapter_casts
+from engine.train.optimisers import check_optimiser, own_optimiser
+from engine.train.pissa import convert, save_start
+from engine.train.precision import Precision, choose_precision, stored_dtype
 from engine.train.reporting import Reporter, plot_losses
-from engine.train.trainer import StepTrainer
+from engine.train.trainer import StepTrainer, name_base
+from engine.train.whole import is_adapter
 
 
 def run(work: Work) -> None:
@@ -43,6 +39,7 @@ def run(work: Work) -> None:
     spec = work.config["train"]
     config = msgspec.convert(spec["config"], TrainConfig)
     check_trackers(config)
+    check_optimiser(config)
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     work.lock(output)
@@ -61,12 +58,14 @@ def run(work: Work) -> None:
 
     work.poll()
     work.phase("loading")
-    model, precision = _model(work, config, spec, device)
+    model, precision = _model(work, config, spec, device, prepared.tokenizer)
     rows = TokenRows(prepared.train)
     work.poll()
     packed, budget = _choose_step(work, config, spec, model, rows, device, precision)
     resume = resume_from(work, config, output)
     check_disk(config, model, len(rows), output)
+    if config.pissa_convert:
+        save_start(model, output)
     trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
     reporter = Reporter(work, output, trainer)
     trainer.add_callback(reporter)
@@ -84,12 +83,12 @@ def run(work: Work) -> None:
         raise StopRequested
     work.phase("saving")
     metrics = result.metrics
-    if prepared.evaluation is not None:
+    if prepared.evaluations:
         metrics |= trainer.evaluate()
     _save(trainer, config, output, metrics)
     work.events.write("log", what="figures", train_seconds=round(time.monotonic() - started, 2), tokens=reporter.tokens)
     mark_finished(output)
-    work.made("adapter", output)
+    work.made("adapter" if is_adapter(model) else "model", output)
 
 
 def tell_data(work: Work, prepared: Prepared) -> None:
@@ -100,7 +99,7 @@ def tell_data(work: Work, prepared: Prepared) -> None:
         what="data",
         rows={name: tally.as_dict() for name, tally in prepared.rows.items()},
         samples=len(prepared.train),
-        held_back=len(prepared.evaluation) if prepared.evaluation is not None else 0,
+        held_back=prepared.held_back,
         tokens=report.tokens,
         labelled=report.labelled_tokens,
         longest=report.longest,
@@ -111,16 +110,13 @@ def tell_data(work: Work, prepared: Prepared) -> None:
 
 
 def _model(
-    work: Work, config: TrainConfig, spec: dict[str, Any], device: torch.device
+    work: Work, config: TrainConfig, spec: dict[str, Any], device: torch.device, tokenizer: Any
 ) -> tuple[torch.nn.Module, Precision]:
     path = Path(spec["model_path"])
     precision = choose_precision(config, device, stored_dtype(path, config.trust_remote_code))
     for note in precision.notes:
         work.warn(note)
-    model = load_base(config, path, precision, device)
-    install_packed_forward(model)
-    set_seed(config.seed)
-    wrapped = add_adapter(model, config)
+    wrapped = prepare_model(config, path, tokenizer, precision, device, work.warn)
     trainable = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     work.events.write(
         "log",
@@ -147,11 +143,11 @@ def _choose_step(
     precision: Precision,
 ) -> tuple[bool, int]:
     """(packed rows or padded micro-batches, tokens in a row). The budget is the user's padded micro-batch."""
-    base = model.get_base_model()
-    budget = config.per_device_train_batch_size * rows.encoded.report.longest
+    base = base_of(model)
+    budget = config.per_device_train_batch_size * rows.encoded.longest
     reason = selfcheck.suitable(base, spec["passed"])
     if base.config._attn_implementation != NAME:
-        reason = Phrase("its attention cannot be replaced")
+        reason = asked_attention(config) or Phrase("its attention cannot be replaced")
     difference = None
     if not reason:
         work.phase("checking")
@@ -184,13 +180,13 @@ def _trainer(
     budget: int,
 ) -> StepTrainer:
     tracker_surroundings(config, work.run.path, work.run.tensorboard, spec["passed"])
-    sets = ["eval"] if prepared.evaluation is not None else []
-    arguments = training_arguments(config, spec["passed"], precision, model.device, sets)
+    held = {name: TokenRows(encoded) for name, encoded in prepared.evaluations.items()}
+    arguments = training_arguments(config, spec["passed"], precision, model.device, list(held))
     trainer = StepTrainer(
         model=model,
         args=arguments,
         train_dataset=TokenRows(prepared.train),
-        eval_dataset=TokenRows(prepared.evaluation) if prepared.evaluation is not None else None,
+        eval_dataset=held[EVAL] if list(held) == [EVAL] else held or None,
         data_collator=Pad(prepared.tokenizer.pad_token_id),
         processing_class=prepared.tokenizer,
         packed=packed,
@@ -198,6 +194,7 @@ def _trainer(
         keep_checkpoints=config.save_total_limit,
         base_name=spec["model_name"],
         should_stop=work.should_stop,
+        optimizers=(own_optimiser(config, model, arguments), None),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -210,6 +207,8 @@ def _trainer(
 def _save(trainer: StepTrainer, config: TrainConfig, output: Path, metrics: dict[str, Any]) -> None:
     """Adapter, tokenizer, figures and pictures, under the names that LLaMA-Factory gives them."""
     trainer.save_model(str(output))
+    if config.pissa_convert:
+        name_base(convert(trainer.model, output), trainer.base_name)
     trainer.model.generation_config.save_pretrained(output)
     train = {name: value for name, value in metrics.items() if not name.startswith("eval_")}
     evaluated = {name: value for name, value in metrics.items() if name.startswith("eval_")}

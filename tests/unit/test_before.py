@@ -8,7 +8,7 @@ import torch
 from engine.config.schema import TrainConfig
 from engine.errors import EnvironmentProblem, RunError
 from engine.train.before import check_disk, resume_from
-from engine.train.checkpoints import NEEDED, write_manifest
+from engine.train.checkpoints import NEEDED, WEIGHTS, write_manifest
 
 
 class Told:
@@ -28,7 +28,7 @@ class Told:
 def checkpoint(folder, step):
     path = folder / f"checkpoint-{step}"
     path.mkdir(parents=True)
-    for name in NEEDED:
+    for name in (*NEEDED, WEIGHTS[0]):
         (path / name).write_text("x")
     write_manifest(path)
     return path

@@ -9,6 +9,7 @@ import pytest
 from engine.train.checkpoints import (
     MANIFEST,
     NEEDED,
+    WEIGHTS,
     checkpoints,
     damage,
     newest_good,
@@ -20,7 +21,7 @@ from engine.train.checkpoints import (
 def checkpoint(output, step):
     folder = output / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    for name in NEEDED:
+    for name in (*NEEDED, WEIGHTS[0]):
         (folder / name).write_bytes(f"{name} of step {step}".encode() * 50)
     (folder / "adapter_config.json").write_text("{}")
     write_manifest(folder)
@@ -104,7 +105,7 @@ def test_the_manifest_names_every_file_and_its_digest(tmp_path):
     (folder / "inner" / "file").write_bytes(b"x")
     write_manifest(folder)
     files = json.loads((folder / MANIFEST).read_text())["files"]
-    assert set(files) == {*NEEDED, "adapter_config.json", "inner/file"}
+    assert set(files) == {*NEEDED, WEIGHTS[0], "adapter_config.json", "inner/file"}
     for name, entry in files.items():
         raw = (folder / name).read_bytes()
         assert entry == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}

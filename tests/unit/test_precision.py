@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from engine.config.schema import TrainConfig
-from engine.train import model
-from engine.train.model import choose_precision
+from engine.train import precision
+from engine.train.precision import choose_precision
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def processor(monkeypatch):
     """A processor with these flags."""
 
     def of(flags):
-        monkeypatch.setattr(model.Path, "read_text", lambda self, *args, **kwargs: f"flags\t\t: fpu {flags}\n")
+        monkeypatch.setattr(precision.Path, "read_text", lambda self, *args, **kwargs: f"flags\t\t: fpu {flags}\n")
 
     return of
 

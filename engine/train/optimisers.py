@@ -1,0 +1,197 @@
+"""Optimisers that Trainer does not build by itself: LoRA+ groups, Muon; and the check of those that it does."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainingArguments
+from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
+from transformers.trainer_pt_utils import get_parameter_names
+from transformers.training_args import OptimizerNames
+
+from engine.config.schema import TrainConfig
+from engine.errors import ConfigError, EnvironmentProblem, Problem
+from engine.train.quantised import Installed, is_installed
+
+_BITSANDBYTES = ("bnb", "8bit", "paged", "lion", "ademamix")
+# Optimisers by the start of their names: the package that brings them.
+_PACKAGES = {
+    "adamw_torch_4bit": "torchao",
+    "adamw_torch_8bit": "torchao",
+    "adamw_anyprecision": "torchdistx",
+    "adamw_torch_xla": "torch_xla",
+    "adamw_torch_npu": "torch_npu",
+    "galore": "galore_torch",
+    "apollo": "apollo_torch",
+    "lomo": "lomo_optim",
+    "adalomo": "lomo_optim",
+    "grokadamw": "grokadamw",
+    "schedule_free": "schedulefree",
+    "stable_adamw": "torch_optimi",
+}
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Muon
+
+
+def check_optimiser(config: TrainConfig, installed: Installed = is_installed) -> None:
+    """Raise ConfigError for a name that transformers does not know, EnvironmentProblem where its package is missing."""
+    name = config.optim
+    known = [one.value for one in OptimizerNames]
+    if name not in known:
+        near = ", ".join(difflib.get_close_matches(name, known, n=4, cutoff=0.4)) or "adamw_torch"
+        raise ConfigError(Problem("optimiser_unknown", {"name": name, "near": near}, "optim"))
+    package = next((package for start, package in _PACKAGES.items() if name.startswith(start)), None)
+    if package is None and any(part in name for part in _BITSANDBYTES):
+        if not installed("bitsandbytes"):
+            raise EnvironmentProblem(Problem("bitsandbytes_missing", {"key": f"optim: {name}"}, "optim"))
+    elif package and not installed(package):
+        raise EnvironmentProblem(Problem("optimiser_package", {"name": name, "package": package}, "optim"))
+
+
+def own_optimiser(
+    config: TrainConfig, model: torch.nn.Module, arguments: TrainingArguments
+) -> torch.optim.Optimizer | None:
+    """The optimiser that the config asks for beyond Trainer's own; None for one of those."""
+    if config.loraplus_lr_ratio:
+        made, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+        groups = lora_plus_groups(model, arguments, config.loraplus_lr_ratio, config.loraplus_lr_embedding)
+        optimiser: torch.optim.Optimizer = made(groups, **options)
+        return optimiser
+    if config.use_muon:
+        return Muon.of(model, arguments)
+    return None
+
+
+def lora_plus_groups(
+    model: torch.nn.Module, arguments: TrainingArguments, ratio: float, embedding_rate: float
+) -> list[dict[str, Any]]:
+    """Parameter groups of LoRA+ (arXiv 2402.12354) as LLaMA-Factory divides them; groups without members left out.
+
+    A matrices and whole modules at the learning rate; B matrices and vectors at ratio times it; B of embeddings at a
+    rate of their own. No decay for norms and biases.
+    """
+    decayed = {name for name in get_parameter_names(model, ALL_LAYERNORM_LAYERS) if "bias" not in name}
+    parts: dict[str, list[torch.nn.Parameter]] = {"a": [], "b": [], "b_plain": [], "embedding": []}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if "lora_embedding_B" in name:
+            parts["embedding"].append(parameter)
+        elif "lora_B" in name or parameter.ndim == 1:
+            parts["b" if name in decayed else "b_plain"].append(parameter)
+        else:
+            parts["a"].append(parameter)
+    rate, decay = arguments.learning_rate, arguments.weight_decay
+    settings = {"a": (rate, decay), "b": (rate * ratio, decay), "b_plain": (rate * ratio, 0.0)}
+    settings["embedding"] = (embedding_rate, decay)
+    return [
+        {"params": members, "lr": settings[part][0], "weight_decay": settings[part][1]}
+        for part, members in parts.items()
+        if members
+    ]
+
+
+def stable_phase(arguments: TrainingArguments, steps: int) -> None:
+    """Lengths that warmup_stable_decay needs, where lr_scheduler_kwargs leaves them out: as LLaMA-Factory, a third
+
+    of what follows the warm-up is stable, the rest decays.
+    """
+    if arguments.lr_scheduler_type != "warmup_stable_decay":
+        return
+    given = arguments.lr_scheduler_kwargs
+    rest = steps - arguments.get_warmup_steps(steps)
+    lengths = {"num_stable_steps": rest // 3, "num_decay_steps": rest - rest // 3}
+    arguments.lr_scheduler_kwargs = {**lengths, **(given if isinstance(given, dict) else {})}
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Keller Jordan) for matrices inside the layers, AdamW for embeddings, head and vectors, in one optimiser.
+
+    The update of a matrix is its momentum made orthogonal, times 0.2 sqrt(longer side) (Moonlight, arXiv 2502.16982),
+    which makes AdamW's learning rates fit. Decay of all parameters alike, as in LLaMA-Factory.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        steps: int = 5,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ):
+        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
+        super().__init__(groups, {**defaults, "betas": betas, "eps": eps, "matrices": False})
+
+    @classmethod
+    def of(cls, model: torch.nn.Module, arguments: TrainingArguments) -> Muon:
+        """Muon over what of `model` learns."""
+        matrices: list[torch.nn.Parameter] = []
+        others: list[torch.nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                inside = parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
+                (matrices if inside else others).append(parameter)
+        groups = [{"params": matrices, "matrices": True}, {"params": others, "matrices": False}]
+        betas = (arguments.adam_beta1, arguments.adam_beta2)
+        return cls(
+            [group for group in groups if group["params"]],
+            lr=arguments.learning_rate,
+            weight_decay=arguments.weight_decay,
+            betas=betas,
+            eps=arguments.adam_epsilon,
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                state = self.state[parameter]
+                if group["matrices"]:
+                    update, rate = _muon(parameter.grad, state, group), 0.2 * math.sqrt(max(parameter.shape))
+                else:
+                    update, rate = _adam(parameter.grad, state, group), 1.0
+                parameter.add_(update.to(parameter.dtype), alpha=-group["lr"] * rate)
+        return loss
+
+
+def _muon(gradient: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> torch.Tensor:
+    """Nesterov momentum, made orthogonal."""
+    buffer = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+    buffer.mul_(group["momentum"]).add_(gradient)
+    return orthogonal(gradient.add(buffer, alpha=group["momentum"]), group["steps"])
+
+
+def orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
+    """Nearly U V^T of the matrix's singular value decomposition, by Newton-Schulz steps in bfloat16."""
+    a, b, c = _QUINTIC
+    found = matrix.bfloat16()
+    tall = matrix.shape[0] > matrix.shape[1]
+    found = found.T if tall else found
+    found = found / (found.norm() + 1e-7)
+    for _ in range(steps):
+        square = found @ found.T
+        found = a * found + (b * square + c * square @ square) @ found
+    return found.T if tall else found
+
+
+def _adam(gradient: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> torch.Tensor:
+    """AdamW's update, without its decay."""
+    first, second = (state.setdefault(name, torch.zeros_like(gradient)) for name in ("exp_avg", "exp_avg_sq"))
+    state["step"] = count = state.get("step", 0) + 1
+    beta1, beta2 = group["betas"]
+    first.lerp_(gradient, 1 - beta1)
+    second.lerp_(gradient.square(), 1 - beta2)
+    correction = math.sqrt(1 - beta2**count) / (1 - beta1**count)
+    return correction * first / (second.sqrt() + group["eps"])
