@@ -13,11 +13,13 @@ class Turn:
     """One message. `function` is an assistant's tool call, `observation` the tool's answer.
 
     `learn` is what the row's own `weight` or `loss` flag says of an answer: True, False, or None where it says nothing.
+    `results` are the single answers of several tools where `content` joins them, else empty.
     """
 
     role: Role
     content: str
     learn: bool | None = None
+    results: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

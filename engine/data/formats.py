@@ -4,198 +4,153 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
+import numpy as np
+
+from engine.data.columns import ColumnCheck
 from engine.data.conversation import Origin, Sample
-from engine.data.entries import DatasetEntry, nearest, with_near
+from engine.data.dropped import DroppedRowError
+from engine.data.entries import DatasetEntry
+from engine.data.hub import hub_rows
 from engine.data.readers import Row, read_rows
-from engine.data.turns import DroppedRowError, conversation_of, role_names
+from engine.data.selection import TRAIN, drawn, sliced
+from engine.data.tally import Tally, require_kept
+from engine.data.turns import converter
 from engine.errors import DataError, Problem
 
-_SHOWN = 3  # dropped rows shown with place and reason
-_ALPACA_PARTS = ("prompt", "query", "response", "history", "system", "tools")
-_SHAREGPT_PARTS = ("messages", "system", "tools")
-# Fields whose name says what they are for: worth a word when the columns object leaves them out.
-_USUAL_NAMES = {
-    "prompt": "instruction",
-    "query": "input",
-    "response": "output",
-    "history": "history",
-    "system": "system",
-    "tools": "tools",
-}
+__all__ = ["Tally", "conversations", "load_samples", "require_kept"]
 
 
-@dataclass
-class Tally:
-    """What became of the rows of one dataset: `read` = `kept` + everything in `dropped` (by problem code).
+def load_samples(
+    entry: DatasetEntry,
+    max_samples: int | None = None,
+    *,
+    draw: np.random.RandomState | None = None,
+    strict: bool = False,
+    cache_dir: str | None = None,
+) -> tuple[list[Sample], Tally]:
+    """The samples of a dataset and their tally: its slices, of these `num_samples`, of these the first `max_samples`.
 
-    `first` holds the first three rows that were dropped, in file order; `notes` what cost no row.
-    """
-
-    name: str
-    read: int = 0
-    kept: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    first: list[Problem] = field(default_factory=list)
-    notes: list[Problem] = field(default_factory=list)
-
-    def drop(self, problem: Problem) -> None:
-        """Counts one row that cannot be used."""
-        self.read += 1
-        self.dropped[problem.code] += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(problem)
-
-    def merge_unread(self, bad: list[Problem], counts: Counter[str], files: list[str]) -> None:
-        """Adds the rows that a reader lost; `files` give the order in which to show the first ones."""
-        self.read += counts.total()
-        self.dropped += counts
-        shown = [*bad[:_SHOWN], *self.first]
-        shown.sort(key=lambda problem: (files.index(problem.file or files[0]), problem.line or 0))
-        self.first = shown[:_SHOWN]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The tally as a JSON object."""
-        return {
-            "name": self.name,
-            "read": self.read,
-            "kept": self.kept,
-            "dropped": dict(self.dropped),
-            "first": [problem.as_dict() for problem in self.first],
-            "notes": [problem.as_dict() for problem in self.notes],
-        }
-
-
-def load_samples(entry: DatasetEntry, max_samples: int | None = None) -> tuple[list[Sample], Tally]:
-    """The samples of a dataset and their tally; with `max_samples`, of its first so many readable rows.
-
-    Raises DataError where a file cannot be used, a column that the entry names is in no row, or no row is usable.
+    `draw` serves `num_samples`: one generator RandomState(seed) for all sets of a run, training sets first, draws the
+    rows that LLaMA-Factory draws. `strict` reproduces LLaMA-Factory 0.9.5's openai converter. `cache_dir` is where
+    `datasets` keeps sets of the hub.
+    Raises DataError where a file cannot be used, a column that the entry names is in no row, or no row is usable;
+    EnvironmentProblem where the hub is out of reach.
     """
     tally = Tally(entry.name, notes=list(entry.notes))
-    rows, seen, bad, counts = _rows(entry, max_samples, tally)
-    if rows:
-        tally.notes += check_columns(rows, entry, list(seen))
-    samples = []
-    for item in converted(rows, entry):
-        if isinstance(item, Problem):
-            tally.drop(item)
-        else:
-            samples.append(item)
+    whole = entry.slices == TRAIN and entry.num_samples is None
+    reading = _Reading(entry, strict, max_samples if whole else None)
+    items = reading.items(hub_rows(entry.hub, cache_dir)) if entry.hub else reading.items_of_files()
+    tally.notes += reading.notes
+    if items:
+        tally.notes += reading.check.notes(entry.source)
+    if not whole:
+        items = _selected(items, entry, max_samples, draw)
+    samples = [item for item in items if not isinstance(item, Problem)]
+    if len(samples) < len(items):
+        for item in items:
+            if isinstance(item, Problem):
+                tally.drop(item)
     tally.read += len(samples)
     tally.kept = len(samples)
-    tally.merge_unread(bad, counts, [str(path) for path in entry.files])
-    if tally.dropped["data_row_system_tag_missing"]:
-        params = {"name": entry.name, "rows": tally.dropped["data_row_system_tag_missing"]}
-        tally.notes.append(Problem("dataset_system_tag", params, "tags", entry.file, entry.line, severity="warning"))
-    require_kept(tally, str(entry.files[0]))
+    tally.merge_unread(reading.bad, reading.bad_counts, [str(path) for path in entry.files])
+    tally.notes += _afterwords(entry, tally, reading.unused)
+    require_kept(tally, entry.source)
     return samples, tally
 
 
-def require_kept(tally: Tally, file: str) -> None:
-    """Raises DataError with the counts and the first three rows where nothing was kept."""
-    if not tally.kept:
-        params = {"name": tally.name, "read": tally.read, "dropped": dict(tally.dropped), "reasons": len(tally.dropped)}
-        raise DataError(Problem("dataset_no_usable_row", params, None, file), *tally.first)
-
-
-def conversations(rows: Sequence[Row], entry: DatasetEntry) -> Iterator[Sample | Problem]:
+def conversations(rows: Sequence[Row], entry: DatasetEntry, *, strict: bool = False) -> Iterator[Sample | Problem]:
     """A Sample for every usable row and a Problem (severity warning) for every other one, in order.
 
-    Raises DataError at once where a column that the entry names is in no row (see `check_columns`).
+    Raises DataError at once where a column that the entry names is in no row.
     """
-    check_columns(rows, entry)
-    return converted(rows, entry)
+    reading = _Reading(entry, strict, None)
+    items = reading.items(rows)
+    reading.check.notes(rows[0].file if rows else entry.source)
+    return iter(items)
 
 
-def converted(rows: Iterable[Row], entry: DatasetEntry) -> Iterator[Sample | Problem]:
-    """`conversations` for rows whose columns have been checked."""
-    roles = role_names(entry.tags)
-    for row in rows:
-        try:
-            yield Sample(conversation_of(row, entry, roles), Origin(row.file, row.line, row.number))
-        except DroppedRowError as dropped:
-            yield dropped.problem(row)
+class _Reading:
+    """Rows into samples as they come, so that no more than the samples stays in memory.
 
-
-def check_columns(rows: Sequence[Row], entry: DatasetEntry, seen: Sequence[str] | None = None) -> list[Problem]:
-    """Compares the columns that rows hold with those the entry names; returns notes on fields that go unused.
-
-    `seen` are the columns of the whole file where `rows` is only its beginning. Raises DataError where a named column
-    is in no row; the default query column `input` may be absent.
+    Reading goes on past `limit` rows only while an expected column has not been seen: it may come later in the file.
     """
-    present = list(dict.fromkeys(name for row in rows for name in row.values)) if seen is None else list(seen)
-    place = rows[0].file if rows else (str(entry.files[0]) if entry.files else None)
-    expected = expected_columns(entry)
-    missing, notes = [], []
-    for part, column in expected.items():
-        if column in present:
-            continue
-        params = {"name": entry.name, "part": part, "column": column, "columns": present}
-        if part == "query" and not entry.columns_given:
-            unused = [name for name in present if name not in expected.values()]
-            if unused:
-                notes.append(Problem("dataset_no_query", {**params, "unused": unused}, column, place, severity="note"))
-        else:
-            params["nearest"] = similar = nearest(column, present)
-            missing.append(Problem(with_near("dataset_column_missing", similar), params, column, place))
-    if missing:
-        raise DataError(*missing)
-    return notes + _ignored(rows, entry, expected, place)
 
+    def __init__(self, entry: DatasetEntry, strict: bool, limit: int | None):
+        self.check = ColumnCheck(entry)
+        self.bad: list[Problem] = []
+        self.bad_counts: Counter[str] = Counter()
+        self.notes: list[Problem] = []
+        self.unused: Counter[str] = Counter()
+        self._entry, self._limit = entry, limit
+        self._convert = converter(entry, strict, self.unused)
+        self._items: list[Sample | Problem] = []
 
-def expected_columns(entry: DatasetEntry) -> dict[str, str]:
-    """The column of every part that the entry's format uses: part → column name."""
-    parts = _SHAREGPT_PARTS if entry.formatting == "sharegpt" else _ALPACA_PARTS
-    return {part: column for part in parts if (column := getattr(entry.columns, part)) is not None}
-
-
-def _ignored(rows: Sequence[Row], entry: DatasetEntry, expected: dict[str, str], place: str | None) -> list[Problem]:
-    """Notes on fields that the rows fill and the entry does not use, though their name says what they are for."""
-    parts = ("system", "tools") if entry.formatting == "sharegpt" else _ALPACA_PARTS
-    used = set(expected.values())
-    notes = []
-    for part in parts:
-        name = _USUAL_NAMES[part]
-        if getattr(entry.columns, part) is not None or name in used:
-            continue
-        count = sum(1 for row in rows if row.values.get(name))
-        if count:
-            params = {"name": entry.name, "part": part, "column": name, "rows": count}
-            notes.append(Problem("dataset_column_ignored", params, name, place, severity="warning"))
-    return notes
-
-
-def _rows(
-    entry: DatasetEntry, limit: int | None, tally: Tally
-) -> tuple[list[Row], dict[str, None], list[Problem], Counter[str]]:
-    """The first `limit` rows, the columns of all, and the rows lost among them.
-
-    Reading goes on past the limit only while an expected column has not been seen: it may come later in the file.
-    """
-    rows: list[Row] = []
-    seen: dict[str, None] = {}
-    bad: list[Problem] = []
-    counts: Counter[str] = Counter()
-    expected = set(expected_columns(entry).values())
-    full = False
-    for path in entry.files:
-        file = read_rows(path)
-        for row in file:
+    def items_of_files(self) -> list[Sample | Problem]:
+        """A sample or a problem for every row of the entry's files."""
+        for path in self._entry.files:
+            if self._done():
+                break
+            full = self._full()
+            file = read_rows(path)
+            rows = iter(file)
             if not full:
-                rows.append(row)
-            if not seen.keys() >= row.values.keys():
-                seen |= dict.fromkeys(row.values)
-            if not full and limit is not None and len(rows) >= limit:
-                full = True
-                bad += file.bad
-                counts += file.bad_counts
-            if full and seen.keys() >= expected:
-                tally.notes += file.notes
-                return rows, seen, bad, counts
-        tally.notes += file.notes
-        if not full:
-            bad += file.bad
-            counts += file.bad_counts
-    return rows, seen, bad, counts
+                self._take(rows)
+                self.bad += file.bad
+                self.bad_counts += file.bad_counts
+            self._skim(rows)
+            self.notes += file.notes
+        return self._items
+
+    def items(self, rows: Iterable[Row]) -> list[Sample | Problem]:
+        """A sample or a problem for every row."""
+        remaining = iter(rows)
+        self._take(remaining)
+        self._skim(remaining)
+        return self._items
+
+    def _full(self) -> bool:
+        return self._limit is not None and len(self._items) >= self._limit
+
+    def _done(self) -> bool:
+        return self._full() and self.check.complete
+
+    def _take(self, rows: Iterator[Row]) -> None:
+        see, convert, append = self.check.see, self._convert, self._items.append
+        room = None if self._limit is None else self._limit - len(self._items)
+        for row in rows:
+            see(row.values)
+            try:
+                append(Sample(convert(row.values), Origin(row.file, row.line, row.number)))
+            except DroppedRowError as dropped:
+                append(dropped.problem(row))
+            if room is not None and (room := room - 1) <= 0:
+                return
+
+    def _skim(self, rows: Iterator[Row]) -> None:
+        """What follows the rows that are used, as far as it has to be looked at."""
+        if self._full():
+            while not self.check.complete and (row := next(rows, None)) is not None:
+                self.check.see(row.values, used=False)
+
+
+def _selected(
+    items: list[Sample | Problem], entry: DatasetEntry, max_samples: int | None, draw: np.random.RandomState | None
+) -> list[Sample | Problem]:
+    try:
+        items = sliced(items, entry.slices)
+    except ValueError:
+        params = {"name": entry.name, "rows": len(items)}
+        raise DataError(Problem("dataset_split_small", params, "split", entry.file, entry.line)) from None
+    if items and entry.num_samples is not None:
+        items = drawn(items, entry.num_samples, draw or np.random.RandomState(42))
+    return items[:max_samples]
+
+
+def _afterwords(entry: DatasetEntry, tally: Tally, unused: Counter[str]) -> list[Problem]:
+    """Warnings that need the counts of all rows."""
+    found = Counter({"dataset_system_tag": tally.dropped["data_row_system_tag_missing"]}) + unused
+    return [
+        Problem(code, {"name": entry.name, "rows": rows}, "tags", entry.file, entry.line, severity="warning")
+        for code, rows in found.items()
+    ]

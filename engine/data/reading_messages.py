@@ -1,4 +1,4 @@
-"""English words for reading, registering and converting data."""
+"""English words for reading data: files, rows, messages."""
 
 from __future__ import annotations
 
@@ -100,6 +100,7 @@ READING_MESSAGES: dict[str, Message] = {
         "text follows a closing quotation mark", 'Inside a quoted value, write "" for a quotation mark.'
     ),
     "data_parquet_broken": Message("the file is no readable parquet file: {reason}", "Download or export it again."),
+    "data_arrow_broken": Message("the file is no readable Arrow file: {reason}", "Download or export it again."),
     "data_parquet_rows_broken": Message("rows from number {row} on cannot be read: {reason}", "Export the file again."),
     "data_parquet_value_broken": Message("row {row} holds a value that cannot be read: {reason}"),
     # Rows that no conversation can be made of
@@ -110,10 +111,6 @@ READING_MESSAGES: dict[str, Message] = {
     "data_row_response_null": Message("row {row}: column {column!r}, the response, is null or missing"),
     "data_row_history": Message(
         "row {row}: pair {pair} of the history is not two texts", 'It needs [["question", "answer"], …].'
-    ),
-    "data_row_tools": Message(
-        "row {row}: column {column!r} holds {found} where the tools are needed as one JSON text",
-        "Write the column with json.dumps(tools), or let `sft-wizard convert` do it.",
     ),
     "data_row_no_messages": Message("row {row}: there are no messages to train on"),
     "data_row_no_answer": Message(
@@ -140,128 +137,34 @@ READING_MESSAGES: dict[str, Message] = {
         "Name the right member in `tags` (role_tag, content_tag) of dataset_info.json.",
     ),
     "data_row_member_type": Message("row {row}: {member!r} of message {message} is {found}, not text"),
-    # Registry
-    "dataset_folder_missing": Message("there is no folder {folder}; beside it: {exists}", "Set dataset_dir."),
-    "dataset_info_missing": Message(
-        "there is no {looked_for} in {folder}; there is: {exists}",
-        "Point dataset_dir at the folder that holds it, or create it with `sft-wizard convert`.",
+    "data_row_flag": Message(
+        "row {row}: {member!r} of message {message} is none of {expected}", "Correct it, or leave the flag out."
     ),
-    "dataset_info_not_object": Message(
-        "dataset_info.json is not an object of datasets", '{{"name": {{"file_name": …}}}}'
+    "data_row_flags_differ": Message(
+        "row {row}: weight and loss of message {message} contradict each other", "Keep one of them."
     ),
-    "dataset_unknown": Message("there is no dataset {name!r}", "There are: {names}"),
-    "dataset_unknown_near": Message("there is no dataset {name!r}; is {nearest} meant?", "There are: {names}"),
-    "dataset_entry_not_object": Message("the entry of {name!r} is not an object", 'Write {{"file_name": "…"}}.'),
-    "dataset_part_not_object": Message("{key} of {name!r} is not an object", "Delete it to use the defaults."),
-    "dataset_name_not_text": Message("{key} of {name!r} is not text"),
-    "dataset_hub": Message(
-        "{name!r} comes from {key} ({url}), which is not supported yet", "Download the file and use file_name."
+    "data_row_tool_calls": Message(
+        "row {row}: message {message} holds tool_calls, which formatting sharegpt does not know",
+        'Use "formatting": "openai" in dataset_info.json.',
     ),
-    "dataset_script": Message("{name!r} comes from a loading script, which is not run", "Download it; use file_name."),
-    "dataset_ranking": Message(
-        "{name!r} is preference data ({key}); this tool trains SFT", "Use a dataset with one response a prompt."
+    "data_row_call": Message(
+        "row {row}: a tool call of message {message} has no function with a name",
+        'It needs {{"type": "function", "function": {{"name": …, "arguments": …}}}}.',
     ),
-    "dataset_key_not_supported": Message(
-        "{key} of {name!r} is not supported", "Delete it; max_samples takes the first rows."
+    "data_row_arguments": Message(
+        "row {row}: the arguments of {function!r} in message {message} are {found}, not an object or its JSON text",
+        "Correct the row: such a call could not be carried out.",
     ),
-    "dataset_split": Message("{key} {value!r} of {name!r} is not supported", "Put those rows in a file of their own."),
-    "dataset_media": Message("{name!r} has images, videos or audios ({key}); this tool trains on text only"),
-    "dataset_formatting": Message("formatting {formatting!r} of {name!r} is not alpaca or sharegpt"),
-    "dataset_formatting_openai": Message(
-        "formatting openai of {name!r} is not supported: it would change the system prompts",
-        'Use "formatting": "sharegpt" with tags role, content, user, assistant and system, or `sft-wizard convert`.',
+    "data_row_part": Message(
+        "row {row}: {member!r} of message {message} holds a part that is no text ({found})",
+        "This tool trains on text only.",
     ),
-    "dataset_no_file_name": Message("{name!r} has no file_name; it has {keys}", "Name a file or a folder of files."),
-    "dataset_file_missing": Message("the file of {name!r} is not there: {path}", "There is: {exists}"),
-    "dataset_file_missing_near": Message(
-        "the file of {name!r} is not there: {path}; is {nearest} meant?", "There is: {exists}"
+    "data_flag_on_question": Message(
+        "{rows} messages of {name!r} that are no answers ask to be learned (weight or loss): only answers are",
+        "Use train_on_prompt to learn the questions too.",
     ),
-    "dataset_folder_empty": Message("the folder of {name!r} holds no files: {path}"),
-    "dataset_folder_mixed": Message(
-        "the folder of {name!r} mixes {suffixes}: {path}", "Keep files of one type in the folder."
-    ),
-    "dataset_columns_incomplete": Message(
-        "`columns` of {name!r} does not list {missing}: once the object is there, what it leaves out is not used",
-        "List every column that is used, or delete `columns`.",
-    ),
-    "dataset_tags_incomplete": Message(
-        "`tags` of {name!r} does not list {missing}: once the object is there, what it leaves out is not used",
-        'Add it, for instance "{missing}": "{default}", or delete `tags`.',
-    ),
-    "dataset_key_ignored": Message("{key} of {name!r} has no effect here"),
-    "dataset_key_unknown": Message("{key} of {name!r} means nothing here and was left alone"),
-    "dataset_column_unknown": Message("{key} of {name!r} means nothing here and was left alone"),
-    "dataset_tag_unknown": Message("{key} of {name!r} means nothing here and was left alone"),
-    "dataset_key_misspelt": Message("{key} of {name!r} is not known and has no effect", "Is {nearest} meant?"),
-    "dataset_column_missing": Message(
-        "column {column!r} ({part} of {name!r}) is in no row; the file has: {columns}",
-        "Set columns.{part} in dataset_info.json to the right one.",
-    ),
-    "dataset_column_missing_near": Message(
-        "column {column!r} ({part} of {name!r}) is in no row; the file has: {columns}",
-        "Is {nearest} meant? Set columns.{part} in dataset_info.json.",
-    ),
-    "dataset_no_query": Message(
-        "there is no column {column!r}; these columns are not used: {unused}",
-        "If one belongs to the question, name it as columns.query in dataset_info.json.",
-    ),
-    "dataset_column_ignored": Message(
-        "{rows} rows fill the column {column!r}, which `columns` of {name!r} leaves out: it is not used",
-        'Add "{part}": "{column}" to columns in dataset_info.json to use it.',
-    ),
-    "dataset_system_tag": Message(
-        "{rows} conversations of {name!r} start with a system message and are dropped: `tags` names no system_tag",
-        'Add "system_tag": "system" to the tags in dataset_info.json.',
-    ),
-    "dataset_no_usable_row": Message(
-        "none of the {read} rows of {name!r} can be used ({reasons} different reasons)", "The first ones are:"
-    ),
-    # Converting
-    "convert_target_unknown": Message("{key!r} is no field to map to", "The fields are: {targets}"),
-    "convert_target_unknown_near": Message(
-        "{key!r} is no field to map to; is {nearest} meant?", "The fields are: {targets}"
-    ),
-    "convert_column_unknown": Message("there is no column {column!r} for {key}", "There are: {columns}"),
-    "convert_column_unknown_near": Message(
-        "there is no column {column!r} for {key}; is {nearest} meant?", "There are: {columns}"
-    ),
-    "convert_not_recognised": Message(
-        "how these columns make up a conversation is not plain: {columns}",
-        "Say it: --map prompt=COLUMN --map response=COLUMN, or --map messages=COLUMN.",
-    ),
-    "convert_mapping_incomplete": Message(
-        "the mapping names no {missing}", "It needs prompt and response, or messages; the columns are: {columns}"
-    ),
-    "convert_mapping_conflict": Message(
-        "messages hold whole conversations and cannot be combined with {fields}", "Map one or the other."
-    ),
-    "convert_name": Message("{name!r} cannot name a dataset", "Use letters, digits, dots, dashes and underscores."),
-    "convert_format": Message("{format!r} is no target format", "Use alpaca or sharegpt."),
-    "convert_test_split": Message(
-        "a test split of {value} is not possible with {rows} usable rows",
-        "Use a fraction above 0 and below 1, or a count that leaves rows to train on.",
-    ),
-    "convert_max_samples": Message("max_samples is {value}; it must be at least 1"),
-    "convert_messages_members": Message(
-        "column {column!r} holds no list of messages with from/value or role/content; its first one has: {members}"
-    ),
-    "convert_file_exists": Message(
-        "this file is there already with other content", "Choose another name or folder, or allow overwriting."
-    ),
-    "convert_entry_exists": Message(
-        "dataset_info.json describes {name!r} differently", "Choose another name, or allow overwriting."
-    ),
-    "convert_write_failed": Message("the result cannot be written: {reason}", "Check the folder and the space left."),
-    "convert_recognised": Message("recognised as {shape}: {mapping}"),
-    "convert_empty_responses": Message(
-        "{rows} rows have an empty response: the model would learn to answer with nothing",
-        "Delete these rows if that is not meant.",
-    ),
-    "convert_row_tool_turns": Message(
-        "row {row}: alpaca cannot hold tool calls ({role})", "Convert to sharegpt instead."
-    ),
-    "convert_row_tool_calls": Message(
-        "row {row}: message {message} holds tool_calls, which are not converted",
-        "Write each call as a message of its own with the role function_call.",
+    "data_text_beside_calls": Message(
+        "{rows} messages of {name!r} hold text beside their tool calls: the calls are learned, the text is not used",
+        "Only a thought between <think> and </think> is kept before the calls.",
     ),
 }

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.data.entries import Columns, DatasetEntry, EntryReader, Tags, listing, nearest
+from engine.data.entries import Columns, DatasetEntry, HubSet, Tags, listing, nearest
+from engine.data.entry_reader import EntryReader
+from engine.data.hub import hub_file
 from engine.data.readers.jsontext import BrokenJSONError, decode, key_places, lone_surrogate
 from engine.errors import DataError, Problem
 from engine.storage import write_json
@@ -17,17 +19,27 @@ __all__ = ["Columns", "DatasetEntry", "Registry", "Tags", "load_registry", "near
 INFO_FILE = "dataset_info.json"
 
 
+ONLINE = "ONLINE"
+REMOTE = "REMOTE:"
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The entries of one dataset_info.json, unchecked until they are asked for."""
+    """The entries of one dataset_info.json, unchecked until they are asked for.
+
+    With `online` there is none: every name is one of the hub, its rows alpaca.
+    """
 
     dataset_dir: Path
     path: Path
     entries: dict[str, Any]
     lines: dict[str, int]
+    online: bool = False
 
     def resolve(self, names: list[str]) -> list[DatasetEntry]:
         """The entries of these names, in this order. Raises DataError with every problem of all of them."""
+        if self.online:
+            return [DatasetEntry(name, (), hub=HubSet(name)) for name in names]
         found: list[DatasetEntry] = []
         problems: list[Problem] = []
         for name in names:
@@ -41,7 +53,16 @@ class Registry:
 
 
 def load_registry(dataset_dir: Path) -> Registry:
-    """Reads `dataset_dir`/dataset_info.json. Raises DataError where it is missing or no JSON object."""
+    """Reads `dataset_dir`/dataset_info.json. Raises DataError where it is missing or no JSON object.
+
+    As in LLaMA-Factory, `ONLINE` makes every dataset name one of the hub, and `REMOTE:name` takes the dataset_info.json
+    of that dataset on the hub (EnvironmentProblem where it is out of reach).
+    """
+    if is_remote(dataset_dir):
+        text = str(dataset_dir)
+        if text == ONLINE:
+            return Registry(dataset_dir, dataset_dir, {}, {}, online=True)
+        return _parsed(dataset_dir, hub_file(text.removeprefix(REMOTE), INFO_FILE))
     path = dataset_dir / INFO_FILE
     if not dataset_dir.is_dir():
         raise DataError(
@@ -54,6 +75,16 @@ def load_registry(dataset_dir: Path) -> Registry:
                 {"folder": str(dataset_dir), "looked_for": INFO_FILE, "exists": listing(dataset_dir)},
             )
         )
+    return _parsed(dataset_dir, path)
+
+
+def is_remote(dataset_dir: str | Path) -> bool:
+    """Whether `dataset_dir` is no folder but ONLINE or REMOTE:name."""
+    text = str(dataset_dir)
+    return text == ONLINE or text.startswith(REMOTE)
+
+
+def _parsed(dataset_dir: Path, path: Path) -> Registry:
     text = _info_text(path)
     start = len(text) - len(text.lstrip())
     try:

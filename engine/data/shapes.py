@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-from engine.data.conversation import Role
+from engine.data.chats import MEMBERS
 from engine.data.entries import nearest, with_near
 from engine.data.readers import Row
 from engine.errors import ConfigError, DataError, Problem
 
 TARGETS = ("prompt", "query", "response", "system", "history", "messages")
-MEMBERS = (("from", "value"), ("role", "content"))
 
 # What it is called, the columns that must be there, and those that are used where they are; first match wins.
 _SHAPES: tuple[tuple[str, dict[str, str], dict[str, str]], ...] = (
@@ -31,20 +30,6 @@ _SHAPES: tuple[tuple[str, dict[str, str], dict[str, str]], ...] = (
     ("input/output", {"prompt": "input", "response": "output"}, {}),
 )
 _SYSTEM_NAMES = ("system", "system_prompt")
-
-_ROLE_WORDS: dict[Role | Literal["system"], tuple[str, ...]] = {
-    "user": ("user", "human", "prompter"),
-    "assistant": ("assistant", "gpt", "bot", "model", "chatbot"),
-    "system": ("system",),
-    "observation": ("tool", "observation", "tool_response", "function_response", "function"),
-    "function": ("function_call", "tool_call"),
-}
-ROLES: dict[str, Role | Literal["system"]] = {
-    form: role
-    for role, words in _ROLE_WORDS.items()
-    for word in words
-    for form in (word, word.capitalize(), word.upper())
-}
 
 
 def recognise(columns: Sequence[str], rows: Sequence[Row]) -> tuple[str, dict[str, str]] | None:

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.data.formats import Tally, require_kept
+from engine.data.calls import tools_text
+from engine.data.chats import ChatStyle, message_turns
+from engine.data.conversation import Turn
+from engine.data.dropped import DroppedRowError
 from engine.data.readers import Row, read_rows
 from engine.data.registry import INFO_FILE, load_registry, register
-from engine.data.shapes import ROLES, check_mapping, recognise, required_members
-from engine.data.turns import DroppedRowError, answer_of, history_turns, message_turns, text_of
+from engine.data.roles import ROLES
+from engine.data.shapes import check_mapping, recognise, required_members
+from engine.data.tally import Tally, require_kept
+from engine.data.turns import answer_of, history_turns, text_of
 from engine.errors import ConfigError, DataError, EnvironmentProblem, Problem
 from engine.storage import private_folder, write_whole
 
@@ -159,29 +164,25 @@ def _from_columns(values: Record, mapping: dict[str, str], fmt: str, instruction
     history = history_turns(values.get(mapping["history"]), mapping["history"]) if "history" in mapping else []
     if fmt == "alpaca":
         return {"instruction": prompt, "input": query, "output": answer, "history": _pairs(history), "system": ""}
-    said = [(turn.role, turn.content) for turn in history]
-    said += [("user", _joined(prompt, query)), ("assistant", answer)]
+    said = [*history, Turn("user", _joined(prompt, query)), Turn("assistant", answer)]
     return {"conversations": _messages(said), "system": "", "tools": ""}
 
 
 def _from_messages(values: Record, column: str, members: tuple[str, str], fmt: str) -> Record:
-    messages = values.get(column)
-    for number, message in enumerate(messages if isinstance(messages, list) else [], 1):
-        if isinstance(message, dict) and message.get("tool_calls"):
-            raise DroppedRowError("convert_row_tool_calls", column, message=number)
-    system, turns = message_turns(messages, column, members, ROLES)
+    system, turns = message_turns(values.get(column), column, ChatStyle(members, ROLES, openai=True))
     tools = values.get("tools")
-    if isinstance(tools, list | dict) and tools:
-        tools = json.dumps(tools, ensure_ascii=False)
+    if isinstance(tools, list | dict):
+        tools = tools_text(tools, strict=False)
     tools = text_of({"tools": tools or None}, "tools")
     if fmt == "sharegpt":
-        said = [(turn.role, turn.content) for turn in turns]
-        return {"conversations": _messages(said), "system": system or "", "tools": tools}
+        return {"conversations": _messages(turns), "system": system or "", "tools": tools}
     special = next(
         (turn.role for turn in turns if turn.role in ("function", "observation")), "tools" if tools else None
     )
     if special is not None:
         raise DroppedRowError("convert_row_tool_turns", column, role=special)
+    if any(turn.learn is False for turn in turns):
+        raise DroppedRowError("convert_row_flags", column)
     *past, asked, answer = turns
     pairs = _pairs(past)
     return {
@@ -201,8 +202,12 @@ def _pairs(turns: Sequence[Any]) -> list[list[str]]:
     return [[asked.content, answer.content] for asked, answer in zip(turns[::2], turns[1::2], strict=True)]
 
 
-def _messages(said: list[tuple[Any, str]]) -> list[dict[str, str]]:
-    return [{"from": _NAMES_OF_ROLES[role], "value": text} for role, text in said]
+def _messages(turns: Sequence[Turn]) -> list[Record]:
+    return [
+        {"from": _NAMES_OF_ROLES[turn.role], "value": turn.content}
+        | ({"loss": turn.learn} if turn.learn is not None else {})
+        for turn in turns
+    ]
 
 
 def _trim(records: list[Record]) -> list[str]:

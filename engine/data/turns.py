@@ -2,88 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from engine.data.conversation import Conversation, Role, Turn
-from engine.data.readers import Row
+from engine.data.calls import tools_text
+from engine.data.chats import LIST, ChatStyle, Roles, message_turns
+from engine.data.conversation import Conversation, Turn
+from engine.data.dropped import DroppedRowError
+from engine.data.entries import Columns, DatasetEntry, Tags
 from engine.data.readers.jsonrows import type_name
-from engine.data.registry import Columns, DatasetEntry, Tags
-from engine.errors import Problem
+from engine.data.roles import ROLES
 from engine.text import Phrase
 
-_LIST = Phrase("a list")
+Values = Mapping[str, Any]
 
-_ASKS: tuple[Role, Role] = ("user", "observation")
-_ANSWERS: tuple[Role, Role] = ("assistant", "function")
-
-
-class DroppedRowError(Exception):
-    """Why one row cannot be used: problem code, column and parameters."""
-
-    def __init__(self, code: str, key: str | None = None, **params: Any):
-        super().__init__(code)
-        self.code, self.key, self.params = code, key, params
-
-    def problem(self, row: Row) -> Problem:
-        """The reason with the row's place; `row` in the parameters counts from 1."""
-        params = {"row": row.number + 1, **self.params}
-        return Problem(self.code, params, self.key, row.file, row.line or None, None, "warning")
+_LING = (
+    "detailed thinking off"  # LLaMA-Factory's openai converter writes a convention of the Ling models into every row
+)
 
 
-def role_names(tags: Tags) -> dict[str, Role | Literal["system"]]:
+def converter(
+    entry: DatasetEntry, strict: bool = False, unused: Counter[str] | None = None
+) -> Callable[[Values], Conversation]:
+    """What makes a conversation of the values of a row, or raises DroppedRowError.
+
+    `strict` reproduces what LLaMA-Factory 0.9.5 does to openai rows; `unused` counts what has no effect, by code.
+    """
+    if entry.formatting == "alpaca":
+        return _Alpaca(entry.columns)
+    return _Chat(entry, strict, Counter() if unused is None else unused)
+
+
+def role_names(tags: Tags) -> Roles:
     """What each role name of the data means."""
-    named: dict[str | None, Role | Literal["system"]] = {
+    named = {
         tags.user_tag: "user",
         tags.assistant_tag: "assistant",
         tags.observation_tag: "observation",
         tags.function_tag: "function",
         tags.system_tag: "system",
     }
-    return {name: role for name, role in named.items() if name is not None}
-
-
-def conversation_of(row: Row, entry: DatasetEntry, roles: Mapping[str, Role | Literal["system"]]) -> Conversation:
-    """The conversation of one row; `roles` is `role_names(entry.tags)`. Raises DroppedRowError."""
-    if entry.formatting == "sharegpt":
-        return _sharegpt(row.values, entry.columns, entry.tags, roles)
-    return _alpaca(row.values, entry.columns)
-
-
-def message_turns(
-    messages: object, column: str, members: tuple[str, str], roles: Mapping[str, Role | Literal["system"]]
-) -> tuple[str | None, tuple[Turn, ...]]:
-    """The system prompt (None where the first message is not one) and the turns of a list of messages.
-
-    `members` are the names of the role and the content. Asking and answering messages must alternate, beginning with
-    an asking and ending with an answering one. Raises DroppedRowError.
-    """
-    if messages is None or messages == []:
-        raise DroppedRowError("data_row_no_messages", column)
-    if not isinstance(messages, list):
-        raise DroppedRowError("data_row_type", column, column=column, expected=_LIST, found=type_name(messages))
-    pairs = [_message(message, number, column, members) for number, message in enumerate(messages, 1)]
-    system = None
-    offset = 1
-    if roles.get(pairs[0][0]) == "system":
-        system, offset = pairs[0][1], 2
-        pairs = pairs[1:]
-    turns = []
-    for place, (name, content) in enumerate(pairs):
-        role = roles.get(name)
-        if role is None or role == "system":
-            if place == 0 and offset == 1 and name == Tags().system_tag:
-                raise DroppedRowError("data_row_system_tag_missing", column)
-            code = "data_row_role_unknown" if role is None else "data_row_system_late"
-            raise DroppedRowError(code, column, message=place + offset, role=name, roles=list(roles))
-        if role not in (_ANSWERS if place % 2 else _ASKS):
-            raise DroppedRowError("data_row_role_order", column, message=place + offset, role=name)
-        turns.append(Turn(role, content))
-    if not turns:
-        raise DroppedRowError("data_row_no_messages", column)
-    if len(turns) % 2:
-        raise DroppedRowError("data_row_no_answer", column, messages=len(turns))
-    return system, tuple(turns)
+    return {name: role for name, role in named.items() if name is not None}  # type: ignore[misc]
 
 
 def history_turns(history: object, column: str) -> list[Turn]:
@@ -92,7 +52,7 @@ def history_turns(history: object, column: str) -> list[Turn]:
     if history is None or history == "" or history == []:
         return []
     if not isinstance(history, list):
-        raise DroppedRowError("data_row_type", column, column=column, expected=_LIST, found=type_name(history))
+        raise DroppedRowError("data_row_type", column, column=column, expected=LIST, found=type_name(history))
     turns = []
     for number, pair in enumerate(history, 1):
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
@@ -101,7 +61,7 @@ def history_turns(history: object, column: str) -> list[Turn]:
     return turns
 
 
-def text_of(values: Mapping[str, Any], column: str | None) -> str:
+def text_of(values: Values, column: str | None) -> str:
     """The text of a column, "" where it is null, missing or not used. Raises DroppedRowError for other types."""
     value = values.get(column) if column is not None else None
     if value is None:
@@ -111,46 +71,63 @@ def text_of(values: Mapping[str, Any], column: str | None) -> str:
     return value
 
 
-def answer_of(values: Mapping[str, Any], column: str | None) -> str:
+def answer_of(values: Values, column: str | None) -> str:
     """The response: empty text is one, null is none. Raises DroppedRowError."""
     if column is None or values.get(column) is None:
         raise DroppedRowError("data_row_response_null", column, column=column)
     return text_of(values, column)
 
 
-def _alpaca(values: Mapping[str, Any], columns: Columns) -> Conversation:
-    turns = history_turns(values.get(columns.history), columns.history) if columns.history is not None else []
-    asked = "\n".join(text for column in (columns.prompt, columns.query) if (text := text_of(values, column)))
-    answer = Turn("assistant", answer_of(values, columns.response))
-    system, tools = text_of(values, columns.system), _tools(values, columns.tools)
-    return Conversation((*turns, Turn("user", asked), answer), system, tools)
+class _Alpaca:
+    def __init__(self, columns: Columns):
+        self._columns = columns
+
+    def __call__(self, values: Values) -> Conversation:
+        columns = self._columns
+        asked, query = text_of(values, columns.prompt), text_of(values, columns.query)
+        if query:
+            asked = f"{asked}\n{query}" if asked else query
+        turns: tuple[Turn, ...] = (Turn("user", asked), Turn("assistant", answer_of(values, columns.response)))
+        if columns.history is not None:
+            turns = (*history_turns(values.get(columns.history), columns.history), *turns)
+        return Conversation(turns, text_of(values, columns.system), _tools(values, columns.tools))
 
 
-def _sharegpt(
-    values: Mapping[str, Any], columns: Columns, tags: Tags, roles: Mapping[str, Role | Literal["system"]]
-) -> Conversation:
-    column = columns.messages or ""
-    members = (tags.role_tag or "", tags.content_tag or "")
-    system, turns = message_turns(values.get(column), column, members, roles)
-    if system is None:
-        system = text_of(values, columns.system)
-    return Conversation(turns, system, _tools(values, columns.tools))
+class _Chat:
+    """sharegpt and openai rows. An openai entry without `tags` or `columns` takes the names that people use."""
+
+    def __init__(self, entry: DatasetEntry, strict: bool, unused: Counter[str]):
+        openai = entry.formatting == "openai"
+        self._columns, self._tags = entry.columns, entry.tags
+        self._search = openai and not entry.columns_given
+        members = (entry.tags.role_tag or "", entry.tags.content_tag or "")
+        self._strict = strict and openai
+        if openai and not entry.tags_given:
+            self._style = ChatStyle(None, ROLES, True, self._strict, unused)
+        else:
+            self._style = ChatStyle(members, role_names(entry.tags), openai, self._strict, unused)
+
+    def __call__(self, values: Values) -> Conversation:
+        column = self._columns.messages or ""
+        if self._search and column not in values:
+            column = Columns().messages or ""
+        system, turns = message_turns(values.get(column), column, self._style)
+        if system is None:
+            system = text_of(values, self._columns.system)
+        tools = _tools(values, self._columns.tools, self._strict)
+        return Conversation(turns, _ling(system, tools) if self._strict else system, tools)
 
 
-def _tools(values: Mapping[str, Any], column: str | None) -> str:
+def _tools(values: Values, column: str | None, strict: bool = False) -> str:
     value = values.get(column) if column is not None else None
     if isinstance(value, list | dict):
-        raise DroppedRowError("data_row_tools", column, column=column, found=type_name(value))
+        return tools_text(value, strict)
     return text_of(values, column)
 
 
-def _message(message: object, number: int, column: str, members: tuple[str, str]) -> tuple[str, str]:
-    if not isinstance(message, dict):
-        raise DroppedRowError("data_row_message", column, message=number, found=type_name(message))
-    for member in members:
-        if member not in message:
-            raise DroppedRowError("data_row_member", column, message=number, member=member, members=list(message))
-        if not isinstance(message[member], str):
-            found = type_name(message[member])
-            raise DroppedRowError("data_row_member_type", column, message=number, member=member, found=found)
-    return message[members[0]], message[members[1]]
+def _ling(system: str, tools: str) -> str:
+    if tools:
+        return system + "\n" if system else system
+    if not system:
+        return _LING
+    return system if "detailed thinking on" in system or _LING in system else f"{system}\n{_LING}"

@@ -73,7 +73,7 @@ def test_alpaca_rows_become_what_llamafactory_makes_of_them(row, turns, system):
         ({"instruction": "I", "output": "A", "history": "h"}, "data_row_type", "'history' holds text where a list"),
         ({"instruction": "I", "output": "A", "history": [["h"]]}, "data_row_history", "pair 1"),
         ({"instruction": "I", "output": "A", "history": [["h", "r"], ["h", None]]}, "data_row_history", "pair 2"),
-        ({"instruction": "I", "output": "A", "tools": [{"name": "f"}]}, "data_row_tools", "json.dumps"),
+        ({"instruction": "I", "output": "A", "tools": 5}, "data_row_type", "'tools' holds a number"),
     ],
 )
 def test_an_alpaca_row_that_cannot_be_used_names_place_and_reason(row, code, words):

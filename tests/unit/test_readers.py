@@ -13,6 +13,7 @@ import pytest
 from engine.data.messages import MESSAGES
 from engine.data.readers import read_rows
 from engine.data.reading_messages import READING_MESSAGES
+from engine.data.registry_messages import REGISTRY_MESSAGES
 from engine.errors import DataError, ProblemError
 from engine.messages import render
 
@@ -130,7 +131,10 @@ UNUSABLE = [
     ("twice.csv", b"q,q\n1,2\n", "data_column_twice", 1),
     ("bad.parquet", b"PAR1 nothing PAR1", "data_parquet_broken", None),
     ("empty.parquet", b"", "data_file_empty", None),
-    ("notes.txt", b"text", "data_file_suffix", None),
+    ("notes.md", b"text", "data_file_suffix", None),
+    ("bad.arrow", b"ARROW1 nothing", "data_arrow_broken", None),
+    ("empty.arrow", b"", "data_file_empty", None),
+    ("empty.txt", b"", "data_file_empty", None),
 ]
 
 
@@ -354,16 +358,20 @@ def test_random_damage_never_ends_in_a_traceback(tmp_path, name):
             assert error.problems[0].file == str(path)
 
 
+OWN = "registry entries entry_reader formats columns turns chats calls hub tally mixing shapes transform".split()
+
+
 def test_every_code_has_words():
     folder = Path(__file__).parents[2] / "engine" / "data"
     own = [
         *folder.glob("readers/*.py"),
-        *(folder / f"{name}.py" for name in ("registry", "entries", "formats", "turns", "shapes", "transform")),
+        *(folder / f"{name}.py" for name in OWN),
     ]
-    codes = {code for path in own for code in re.findall(r'"((?:data|dataset|convert)_\w+)"', path.read_text("utf-8"))}
-    codes -= {"dataset_info"}
-    assert codes - {"dataset_"} <= set(READING_MESSAGES), codes - set(READING_MESSAGES)
-    assert set(READING_MESSAGES) <= set(MESSAGES)
+    codes = {code for path in own for code in re.findall(r'"((?:data|dataset|convert|hub)_\w+)"', path.read_text())}
+    codes -= {"dataset_info", "dataset_", "hub_file"}
+    words = READING_MESSAGES.keys() | REGISTRY_MESSAGES.keys()
+    assert {code for code in codes if not code.endswith("_url")} <= words, codes - words
+    assert words <= set(MESSAGES)
 
 
 DEMOS = Path(__file__).parents[3] / "shared" / "data"

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from engine.data.readers.arrow import arrow_rows
 from engine.data.readers.jsonrows import json_rows, jsonl_rows
 from engine.data.readers.parquet import parquet_rows
 from engine.data.readers.rowfile import Findings, Row, RowFile
 from engine.data.readers.tables import csv_rows, tsv_rows
+from engine.data.readers.textlines import text_rows
 from engine.errors import DataError, Problem
 
-__all__ = ["SUFFIXES", "Row", "RowFile", "read_rows"]
+__all__ = ["READABLE", "SUFFIXES", "Row", "RowFile", "read_rows"]
 
 _READERS: dict[str, Callable[[Path, Findings], Iterator[Row]]] = {
     ".json": json_rows,
@@ -22,15 +24,18 @@ _READERS: dict[str, Callable[[Path, Findings], Iterator[Row]]] = {
     ".csv": csv_rows,
     ".tsv": tsv_rows,
     ".parquet": parquet_rows,
+    ".arrow": arrow_rows,
+    ".txt": text_rows,
 }
-SUFFIXES = tuple(_READERS)
+READABLE = tuple(_READERS)
+SUFFIXES = READABLE[:5]  # of files in which a person keeps columns: what is offered and what `convert` takes
 
 
 def read_rows(path: Path, *, limit: int | None = None) -> RowFile:
-    """The rows of a .json, .jsonl, .csv, .tsv or .parquet file, at most the first `limit` readable ones.
+    """The rows of a .json, .jsonl, .csv, .tsv, .parquet, .arrow or .txt file, at most the first `limit` readable ones.
 
-    CSV values are all `str`; JSON and parquet nulls are None. Raises DataError, here or while iterating, where the
-    file as a whole cannot be used.
+    CSV values are all `str`; JSON and parquet nulls are None; every line of a .txt file is a row with the
+    column `text`. Raises DataError, here or while iterating, where the file as a whole cannot be used.
     """
     found = Findings(path)
     reader = _READERS.get(path.suffix.lower())
@@ -39,7 +44,7 @@ def read_rows(path: Path, *, limit: int | None = None) -> RowFile:
     if not path.is_file():
         raise found.fatal("data_file_not_a_file")
     if reader is None:
-        raise found.fatal("data_file_suffix", suffix=path.suffix or "no suffix", suffixes=list(SUFFIXES))
+        raise found.fatal("data_file_suffix", suffix=path.suffix or "no suffix", suffixes=list(READABLE))
     return RowFile(path, found, _guarded(reader, path, found), limit)
 
 

@@ -25,31 +25,45 @@ def parquet_rows(path: Path, found: Findings) -> Iterator[Row]:
         table = pq.ParquetFile(path, page_checksum_verification=True)
         names = table.schema_arrow.names
     except failures as error:
-        raise found.fatal("data_parquet_broken", reason=_reason(error)) from error
+        raise found.fatal("data_parquet_broken", reason=reason_of(error)) from error
     with table:
-        twice = [name for name, times in Counter(names).items() if times > 1]
-        if twice:
-            raise found.fatal("data_column_twice", column=twice[0])
-        index = 0
-        batches = table.iter_batches(batch_size=_BATCH)
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except failures as error:
-                found.bad_row("data_parquet_rows_broken", 0, row=index + 1, reason=_reason(error))
-                return
-            try:
-                rows: list[dict[str, Any] | Exception] = batch.to_pylist()
-            except failures:
-                rows = [_one(batch, place, failures) for place in range(batch.num_rows)]
-            for row in rows:
+        check_names(names, found)
+        yield from batch_rows(table.iter_batches(batch_size=_BATCH), found, failures)
+
+
+def check_names(names: list[str], found: Findings) -> None:
+    """Raises DataError where two columns have one name."""
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise found.fatal("data_column_twice", column=twice[0])
+
+
+def batch_rows(batches: Iterator[Any], found: Findings, failures: tuple[type[Exception], ...]) -> Iterator[Row]:
+    """The rows of record batches; what raises one of `failures` is a bad row, or the end where a whole batch does."""
+    index = 0
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except failures as error:
+            found.bad_row("data_parquet_rows_broken", 0, row=index + 1, reason=reason_of(error))
+            return
+        for start in range(0, batch.num_rows, _BATCH):
+            for row in _rows(batch.slice(start, _BATCH), failures):
                 if isinstance(row, dict):
                     yield Row(row, found.file, 0, index)
                 else:
-                    found.bad_row("data_parquet_value_broken", 0, row=index + 1, reason=_reason(row))
+                    found.bad_row("data_parquet_value_broken", 0, row=index + 1, reason=reason_of(row))
                 index += 1
+
+
+def _rows(batch: Any, failures: tuple[type[Exception], ...]) -> list[dict[str, Any] | Exception]:
+    try:
+        rows: list[dict[str, Any] | Exception] = batch.to_pylist()
+    except failures:
+        rows = [_one(batch, place, failures) for place in range(batch.num_rows)]
+    return rows
 
 
 def _one(batch: Any, place: int, failures: tuple[type[Exception], ...]) -> dict[str, Any] | Exception:
@@ -60,5 +74,6 @@ def _one(batch: Any, place: int, failures: tuple[type[Exception], ...]) -> dict[
     return row
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """The first line of what a library said."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

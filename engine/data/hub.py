@@ -1,0 +1,110 @@
+"""Datasets of the Hugging Face hub through `datasets`: rows, what tells one state of a set from another, refusals.
+
+The environment's HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE (or HF_DATASETS_OFFLINE) hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.data.entries import HubSet
+from engine.data.readers import Row
+from engine.data.readers.parquet import reason_of
+from engine.errors import DataError, EnvironmentProblem, Problem
+from engine.fingerprints import file_sha256
+
+_PATIENCE = 20.0  # seconds
+_OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+
+
+def hub_rows(hub: HubSet, cache_dir: str | None = None) -> Iterator[Row]:
+    """The rows of a set, `file` its name and `line` 0. Runs in a worker: imports `datasets`.
+
+    Raises EnvironmentProblem where the hub is out of reach, DataError where it has no such set, subset or split.
+    """
+    import datasets
+    from datasets.exceptions import DatasetsError
+
+    datasets.disable_progress_bars()
+    try:
+        rows = datasets.load_dataset(
+            hub.name, name=hub.subset, data_dir=hub.folder, split=hub.split, cache_dir=cache_dir
+        )
+    except (OSError, ValueError, DatasetsError) as error:
+        raise _refusal(hub, error) from error
+    except RuntimeError as error:  # what `datasets` says of sets that need a loading script
+        if "scripts" not in str(error):
+            raise
+        raise DataError(Problem("hub_script", {"name": hub.name}, "hf_hub_url")) from error
+    for number, values in enumerate(rows):
+        yield Row(values, hub.name, 0, number)
+
+
+def hub_state(hub: HubSet) -> str:
+    """What changes when the set does: the commit on the hub, or a hash of a local folder's files.
+
+    Without the hub, the commit that was fetched last. Raises EnvironmentProblem where there is none either.
+    """
+    folder = Path(hub.name)
+    if folder.is_dir():
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        lines = [f"{file.relative_to(folder)} {file_sha256(file)}" for file in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    reason: Exception = ConnectionError("HF_HUB_OFFLINE is set")
+    if not offline():
+        try:
+            return str(HfApi().dataset_info(hub.name, timeout=_PATIENCE).sha)
+        except HfHubHTTPError as error:
+            raise _refusal(hub, error) from error
+        except Exception as error:  # the transport's own kinds of failure differ from version to version
+            reason = error
+    known = _fetched(hub.name)
+    if known is None:
+        raise _refusal(hub, reason) from reason
+    return known
+
+
+def hub_file(name: str, file: str) -> Path:
+    """A file of a dataset on the hub, fetched or from the cache. Raises EnvironmentProblem or DataError."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo_id=name, filename=file, repo_type="dataset"))
+    except Exception as error:  # HTTP errors, names that cannot be one, the transport's own
+        raise _refusal(HubSet(name), error) from error
+
+
+def offline() -> bool:
+    """Whether the environment forbids going to the hub."""
+    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in _OFFLINE)
+
+
+def _fetched(name: str) -> str | None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    main = Path(HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}" / "refs" / "main"
+    return main.read_text().strip() if main.is_file() else None
+
+
+def _refusal(hub: HubSet, error: Exception) -> DataError | EnvironmentProblem:
+    """The library's complaint as a problem with what to do."""
+    said = reason_of(error)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    lower = said.lower()
+    params = {"name": hub.name, "reason": said}
+    if status in (401, 403) or "gated" in lower:
+        return EnvironmentProblem(Problem("hub_set_gated", params, "hf_hub_url"))
+    if isinstance(error, ValueError) and ("config" in lower or "split" in lower):
+        key = "split" if "split" in lower else "subset"
+        given = {"value": hub.split if key == "split" else hub.subset or "null", "part": key}
+        return DataError(Problem("hub_set_part", {**params, **given}, key))
+    if status == 404 or "doesn't exist" in lower:
+        return DataError(Problem("hub_set_unknown", params, "hf_hub_url"))
+    code = "hub_set_offline" if offline() else "hub_set_unreachable"
+    return EnvironmentProblem(Problem(code, params, "hf_hub_url"))
