@@ -34,11 +34,11 @@ MERGE = """
 import json, sys, time
 from pathlib import Path
 started = time.monotonic()
-from engine.merge.stream import merge_adapter
+from engine.merge.stream import Saving, merge_adapter
 import peft, transformers.models.llama.modeling_llama  # what transformers and peft import on first use
 imported = time.monotonic()
-report = merge_adapter(*map(Path, sys.argv[1:]), tokenizer_from=None, progress=lambda done, total: None,
-                       should_stop=lambda: False)
+saving = Saving(progress=lambda done, total: None, should_stop=lambda: False)
+report = merge_adapter(*map(Path, sys.argv[1:]), saving)
 print(json.dumps({"imports": imported - started, "merge": report.seconds, "bytes": report.bytes}))
 """
 Run = dict[str, float]

@@ -47,10 +47,16 @@ def train_fingerprint(
     return _digest(parts)
 
 
-def merge_fingerprint(config: MergeConfig, adapter: Path, base: Path) -> str:
-    """Of a merged model; `adapter` and `base` are folders."""
-    files = [file_sha256(adapter / name) for name in ("adapter_model.safetensors", "adapter_config.json")]
-    return _digest([*files, *map(_edges, weight_files(base)), config.export_size, config.infer_dtype])
+def merge_fingerprint(config: MergeConfig, adapters: list[Path], base: Path) -> str:
+    """Of a merged model; `adapters` and `base` are folders."""
+    files = [
+        file_sha256(adapter / name)
+        for adapter in adapters
+        for name in ("adapter_model.safetensors", "adapter_config.json")
+    ]
+    asked = [config.export_size, config.infer_dtype, config.template, config.default_system]
+    quantised = [config.quantization_bit, config.quantization_type, config.double_quantization]
+    return _digest([*files, *map(_edges, weight_files(base)), *asked, *(quantised if config.dequantise else [])])
 
 
 # Keys passed through to transformers that say how a run is watched, not what it learns.

@@ -6,7 +6,7 @@ import datetime
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.errors import ConfigError, Problem
 from engine.storage import write_json
@@ -19,11 +19,14 @@ Standing = Literal["absent", "interrupted", "finished", "other", "foreign"]
 
 @dataclass(frozen=True)
 class Marker:
-    """fingerprint: hash of what determines the result; run: folder of the run that wrote here."""
+    """fingerprint: hash of what determines the result; run: folder of the run that wrote here; quantization: how the
+    base was held in training (bits, type, double, dtype), None where it was not quantised.
+    """
 
     fingerprint: str
     run: str
     finished: bool
+    quantization: dict[str, Any] | None = None
 
 
 def lock_path(folder: Path) -> Path:
@@ -35,7 +38,7 @@ def read_marker(folder: Path) -> Marker | None:
     """The marker of an output folder, or None."""
     try:
         raw = json.loads((folder / MARKER).read_text())
-        return Marker(raw["fingerprint"], raw["run"], raw["finished"])
+        return Marker(raw["fingerprint"], raw["run"], raw["finished"], raw.get("quantization"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -59,16 +62,17 @@ def standing(folder: Path, fingerprint: str) -> Standing:
     return "finished" if marker.finished else "interrupted"
 
 
-def mark_started(folder: Path, fingerprint: str, run: Path) -> None:
-    """Claim a folder for a run."""
-    _write(folder, Marker(fingerprint, str(run), False))
+def mark_started(folder: Path, fingerprint: str, run: Path, quantization: dict[str, Any] | None = None) -> None:
+    """Claim a folder for a run. `quantization`: of the base that an adapter is trained on, as the export reads it."""
+    _write(folder, Marker(fingerprint, str(run), False, quantization))
 
 
 def mark_finished(folder: Path, fingerprint: str | None = None, run: Path | None = None) -> None:
     """Say that what is in the folder is whole."""
     before = read_marker(folder)
     print_ = fingerprint or (before.fingerprint if before else "")
-    _write(folder, Marker(print_, str(run) if run else before.run if before else "", True))
+    wrote = str(run) if run else before.run if before else ""
+    _write(folder, Marker(print_, wrote, True, before.quantization if before else None))
 
 
 def move_aside(folder: Path) -> Path:
@@ -82,6 +86,7 @@ def move_aside(folder: Path) -> Path:
 
 
 def _write(folder: Path, marker: Marker) -> None:
-    write_json(
-        folder / MARKER, {"fingerprint": marker.fingerprint, "run": marker.run, "finished": marker.finished}, mode=0o644
-    )
+    said: dict[str, Any] = {"fingerprint": marker.fingerprint, "run": marker.run, "finished": marker.finished}
+    if marker.quantization:
+        said["quantization"] = marker.quantization
+    write_json(folder / MARKER, said, mode=0o644)

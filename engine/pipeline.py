@@ -19,14 +19,15 @@ import msgspec
 from engine import __version__
 from engine.chat.source import trained_source
 from engine.config.jobs import Job, load_job
-from engine.config.schema import MergeConfig, names
+from engine.config.schema import MergeConfig
 from engine.data.prepare import data_files, row_warnings
 from engine.data.source import convert_source
 from engine.data.templates import load_template, template_sha256
 from engine.errors import EXIT_OK, ConfigError, EnvironmentProblem, Problem
 from engine.fingerprints import merge_fingerprint, train_fingerprint
 from engine.hardware import GIB, Hardware, probe, visible_device
-from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast
+from engine.merge.asked import check_request, quantisation
+from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast_all
 from engine.models import ModelFolder, Progress, get_model
 from engine.outputs import lock_path, move_aside, standing
 from engine.runs import index
@@ -245,22 +246,19 @@ def _answered(job: Job) -> bool:
 def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     assert job.merge is not None
     config = job.merge.config
-    adapter, export = Path(names(config.adapter_name_or_path)[0]), Path(config.export_dir)
+    check_request(config)
+    adapters, export = [Path(adapter) for adapter in config.adapters], Path(config.export_dir)
     model = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
-    trained_here = job.train is not None and Path(job.train.config.output_dir) == adapter
+    trained_here = job.train is not None and Path(job.train.config.output_dir) in adapters
     plan.outputs["merged"] = str(export)
     will_train = trained_here and "train" in plan.steps
     if not will_train:
-        missing = [
-            name for name in ("adapter_config.json", "adapter_model.safetensors") if not (adapter / name).exists()
-        ]
-        if missing:
-            raise ConfigError(
-                Problem("adapter_missing", {"path": str(adapter), "missing": missing}, "adapter_name_or_path")
-            )
+        _require_adapters(adapters)
+        if adapters:
+            quantisation(config, adapters[0])  # says what is missing before anything runs
     _require_writable(export)
     _refuse_if_busy(export)
-    print_ = "" if will_train else merge_fingerprint(config, adapter, model.path)
+    print_ = "" if will_train else merge_fingerprint(config, adapters, model.path)
     state = standing(export, print_)
     if state == "finished" and not fresh:
         plan.done.append("merge")
@@ -268,22 +266,31 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     if state == "foreign":
         found = sorted(entry.name for entry in export.iterdir())[:5]
         raise ConfigError(Problem("export_foreign", {"folder": str(export), "files": found}, "export_dir"))
-    check_disk(_forecast(config, model, None if will_train else adapter), export)
+    check_disk(_forecast(config, model, None if will_train else adapters), export)
     plan.steps.append("merge")
     plan.spec["merge"] = {
         "config": msgspec.to_builtins(config),
         "model_path": str(model.path),
-        "adapter": str(adapter),
+        "adapter": str(adapters[0]) if len(adapters) == 1 else None,
         "prompts": list(job.questions or DEFAULT_PROMPTS),
         "fresh": fresh,
     }
 
 
-def _forecast(config: MergeConfig, model: ModelFolder, adapter: Path | None) -> Forecast:
-    """Of the merge; before the adapter exists the base's size, in the dtype asked for, stands for it."""
+def _require_adapters(adapters: list[Path]) -> None:
+    for adapter in adapters:
+        files = ("adapter_config.json", "adapter_model.safetensors")
+        missing = [name for name in files if not (adapter / name).exists()]
+        if missing:
+            params = {"path": str(adapter), "missing": missing}
+            raise ConfigError(Problem("adapter_missing", params, "adapter_name_or_path"))
+
+
+def _forecast(config: MergeConfig, model: ModelFolder, adapters: list[Path] | None) -> Forecast:
+    """Of the merge; before the adapters exist the base's size, in the dtype asked for, stands for it."""
     export, dtype = Path(config.export_dir), config.dtype
-    if adapter is not None:
-        return forecast(model.path, adapter, export, max_shard_bytes=config.shard_bytes, dtype=dtype)
+    if adapters is not None:
+        return forecast_all(config, model.path, adapters)
     size = model.bytes if dtype is None else model.parameters * (4 if dtype == "float32" else 2)
     return Forecast(size, 1, size + SMALL_FILES_BYTES, free_bytes(export.parent), 0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.config.jobs import load_job
-from engine.config.schema import MergeConfig, TrainConfig, names
+from engine.config.schema import MergeConfig, TrainConfig
 from engine.errors import ConfigError, Problem
 from engine.models import Progress, get_model, inspect_model
 
@@ -53,7 +53,9 @@ def find_source(given: str, progress: Progress) -> ChatSource:
         return trained_source(train, str(base.path), base.name)
     if job.merge:
         merge = job.merge.config
-        adapter = Path(names(merge.adapter_name_or_path)[0])
+        if len(merge.adapters) != 1:
+            return _folder(Path(merge.export_dir), progress)
+        adapter = Path(merge.adapters[0])
         if not (adapter / CONFIG).exists() and (Path(merge.export_dir) / "config.json").exists():
             return _folder(Path(merge.export_dir), progress)
         _require_adapter(adapter)
@@ -77,6 +79,8 @@ def run_source(config: dict[str, Any]) -> ChatSource | None:
     if "merge" in config:
         merge = msgspec.convert(config["merge"]["config"], MergeConfig)
         base, adapter = config["merge"]["model_path"], config["merge"]["adapter"]
+        if adapter is None:
+            return ChatSource(merge.export_dir, merge.export_dir, template=merge.template)
         return ChatSource(base, merge.model_name_or_path, adapter, merge.template, merge.trust_remote_code)
     return None
 

@@ -32,10 +32,28 @@ class MergeConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     """A LLaMA-Factory merge (export) config."""
 
     model_name_or_path: Annotated[str, MODEL]
-    adapter_name_or_path: Annotated[Names, key("The adapter to merge into it.", basic=True, path=True)]
+    adapter_name_or_path: Annotated[
+        Names | None, key("The adapter to merge into it; several are merged in order.", basic=True, path=True)
+    ] = None
+    adapter_folder: Annotated[str | None, key("Folder inside adapter_name_or_path that holds the adapter.")] = None
     trust_remote_code: Annotated[bool, REMOTE_CODE] = False
     template: Annotated[str | None, TEMPLATE] = None
-    finetuning_type: Annotated[Literal["lora"], key("Kind of adapter.")] = "lora"
+    default_system: Annotated[
+        str | None, key("System prompt where none is given, written to the Modelfile; null keeps the template's.")
+    ] = None
+    finetuning_type: Annotated[
+        Literal["lora", "freeze", "full"], key("How it was trained: lora has an adapter, freeze and full have none.")
+    ] = "lora"
+    merge_onto: Annotated[
+        Literal["base", "dequantised"] | None,
+        key("For an adapter trained on a quantised base: the base as it is, or as the adapter saw it."),
+    ] = None
+    quantization_bit: Annotated[
+        Literal[4, 8] | None, key("Bits of the base in training; asks for merge_onto: dequantised.")
+    ] = None
+    quantization_method: Annotated[Literal["bnb", "bitsandbytes"], key("Who quantised: bnb is bitsandbytes.")] = "bnb"
+    quantization_type: Annotated[Literal["nf4", "fp4"], key("Number format of the 4-bit base in training.")] = "nf4"
+    double_quantization: Annotated[bool, key("Whether its scales were quantised too.")] = True
     export_dir: Annotated[str, key("Where the merged model goes.", basic=True, path=True)]
     export_size: Annotated[float, key("Largest file of the merged model in GB.", usual="2–5", gt=0, le=10_000)] = 5
     export_device: Annotated[
@@ -46,6 +64,17 @@ class MergeConfig(Struct, kw_only=True, forbid_unknown_fields=True):
         key("Number format of the merged model; auto keeps the base's."),
     ] = "auto"
     export_legacy_format: Annotated[bool, key("Must stay false: models are written as safetensors.")] = False
+
+    @property
+    def adapters(self) -> list[str]:
+        """The adapters' folders in the order of merging; none for a model that is only saved again."""
+        inside = self.adapter_folder
+        return [f"{name.rstrip('/')}/{inside}" if inside else name for name in names(self.adapter_name_or_path)]
+
+    @property
+    def dequantise(self) -> bool:
+        """Whether to merge onto the weights that a quantised base stood for."""
+        return self.merge_onto == "dequantised" or (self.merge_onto is None and self.quantization_bit is not None)
 
     @property
     def dtype(self) -> str | None:

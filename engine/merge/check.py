@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from engine.merge.arithmetic import low_rank_factors
-from engine.merge.plan import Plan, Stream, Unit
+from engine.merge.plan import Copies, Plan, Stream, Unit
 from engine.merge.safetensors_io import INDEX, Checkpoint
-from engine.merge.stream import merged_unit
 from engine.merge.tensors import TORCH_DTYPE, Rows, read_tensor
+from engine.merge.write import merged_unit
 from engine.text import Phrase
 
 _COMPARE_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class TensorCheck:
     changes: bool = False
 
 
-def check_tensors(base: Checkpoint, out: Checkpoint, plan: Plan) -> TensorCheck:
+def check_tensors(base: Checkpoint, out: Checkpoint, plan: Copies) -> TensorCheck:
     """Check headers and index against the plan, tensors that the adapter leaves alone byte by byte, and merged ones
     against base + change worked out anew in fp32: each must lie within half a unit in its last place.
     """
@@ -58,6 +58,12 @@ def check_tensors(base: Checkpoint, out: Checkpoint, plan: Plan) -> TensorCheck:
         torch.set_num_threads(threads)
     result.checked += len(plan.streams)
     result.changes = any(_moves(stream.layer) for stream in plan.streams if stream.layer is not None)
+    if isinstance(plan, Plan):
+        _touched_modules(base, out, plan, result)
+    return result
+
+
+def _touched_modules(base: Checkpoint, out: Checkpoint, plan: Plan, result: TensorCheck) -> None:
     for name, tensor in plan.replaced.items():
         _compare(name, read_tensor(out, name), tensor, result)
         result.changes |= not torch.equal(read_tensor(base, name).float(), tensor.float())
@@ -66,10 +72,9 @@ def check_tensors(base: Checkpoint, out: Checkpoint, plan: Plan) -> TensorCheck:
     )
     for unit in plan.units[:: 1 + size // _WHOLE_BYTES]:
         _unit(base, out, plan, unit, result)
-    return result
 
 
-def _headers(out: Checkpoint, plan: Plan) -> Iterator[tuple[str, Phrase]]:
+def _headers(out: Checkpoint, plan: Copies) -> Iterator[tuple[str, Phrase]]:
     expected = {slot.name: slot for slot in plan.slots}
     for name in sorted(expected.keys() - out.tensors.keys()):
         yield name, Phrase("missing")

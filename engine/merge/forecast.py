@@ -6,15 +6,20 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from engine.config.schema import MergeConfig
 from engine.errors import EnvironmentProblem, Problem
-from engine.merge.inputs import Inputs, read_inputs, stored_dtype
+from engine.merge.inputs import Inputs, pissa_start, read_base, read_inputs, stored_dtype
 from engine.merge.layout import file_bytes, shard
 from engine.merge.safetensors_io import FLOATS, Slot
+from engine.merge.vocabulary import grown_vocabulary
 from engine.storage import free_bytes
 
 IMPORTS_BYTES = 400 << 20  # torch, transformers and peft before any weight is read, measured
 BLOCK_BYTES = 8 << 20  # buffers of one streaming thread
+BITSANDBYTES_BYTES = 100 << 20
+DEQUANTISE_BYTES = 100 << 20  # temporaries of a chunk
 SMALL_FILES_BYTES = 32 << 20  # tokenizer, configuration, chat template; large vocabularies take about 20 MB
 MAX_SHARD_BYTES = 5 * 10**9
 
@@ -32,29 +37,49 @@ class Forecast:
 
 def forecast(
     base: Path,
-    adapter: Path,
+    adapter: Path | None,
     out: Path,
     *,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     dtype: str | None = None,
+    quantised: bool = False,
     free: Callable[[Path], int] = free_bytes,
 ) -> Forecast:
-    """Forecast the merge of `adapter` into `base` written to `out`; `free` tells the free bytes at a folder.
+    """Forecast the merge of `adapter` into `base` (None: the base as it is) written to `out`.
 
-    An adapter that touches a tied embedding or head is counted as untying them, which adds one tensor.
+    `quantised`: onto dequantised weights. `free` tells the free bytes at a folder. An adapter
+    that touches a tied embedding or head is counted as untying them, which adds one tensor.
     Raises ConfigError when the inputs cannot be merged at all (see `engine.merge.inputs`).
     """
-    inputs = read_inputs(base, adapter)
+    inputs = read_inputs(base, adapter, convertible=True) if adapter else read_base(base, changed=dtype is not None)
     slots = list(_slots(inputs, stored_dtype(dtype)))
     shards = shard(slots, max_shard_bytes)
     written = file_bytes(shards)
     adapter_bytes = sum(4 * t.nbytes // {"F32": 4, "F64": 8}.get(t.dtype, 2) for t in inputs.adapter_tensors.values())
+    if adapter and pissa_start(adapter, inputs.adapter_config):
+        adapter_bytes *= 4  # read, and twice the rank in place
     threads = min(os.cpu_count() or 1, 4)
     memory = IMPORTS_BYTES + adapter_bytes + threads * BLOCK_BYTES
-    if not inputs.plain_lora:
+    largest = max(replace(slot, dtype="F32").nbytes for slot in slots)
+    if adapter and not inputs.plain_lora:
         # peft merges a module at a time on a 32-bit copy, with temporaries of the same size
-        memory += 4 * max(replace(slot, dtype="F32").nbytes for slot in slots)
+        memory += 4 * largest
+    if quantised:
+        memory += BITSANDBYTES_BYTES + threads * (DEQUANTISE_BYTES + 2 * largest)  # as stored, packed, and in 32 bits
     return Forecast(written, len(shards), written + SMALL_FILES_BYTES, free(out.parent), memory)
+
+
+def forecast_all(
+    config: MergeConfig, base: Path, adapters: list[Path], free: Callable[[Path], int] = free_bytes
+) -> Forecast:
+    """Forecast what a merge config does. Several adapters have their steps on the disk, in 32 bits, two at once."""
+    out = Path(config.export_dir)
+    asked: dict[str, Any] = {"max_shard_bytes": config.shard_bytes, "dtype": config.dtype, "free": free}
+    each = [forecast(base, adapter, out, quantised=config.dequantise, **asked) for adapter in (adapters or (None,))]
+    last = each[-1]
+    steps = forecast(base, adapters[0], out, **(asked | {"dtype": "float32"})).bytes_out if len(adapters) > 1 else 0
+    needed = last.disk_needed + steps * min(2, len(adapters) - 1)
+    return replace(last, disk_needed=needed, memory_peak=max(one.memory_peak for one in each))
 
 
 def check_disk(expected: Forecast, out: Path) -> None:
@@ -69,10 +94,13 @@ def check_disk(expected: Forecast, out: Path) -> None:
 
 
 def _slots(inputs: Inputs, dtype: str | None) -> Iterator[Slot]:
+    grown, rows = grown_vocabulary(inputs) or (set(), 0)
     for tensor in inputs.base_tensors.values():
-        yield Slot(tensor.name, dtype if dtype and tensor.dtype in FLOATS else tensor.dtype, tensor.shape)
+        shape = (rows, *tensor.shape[1:]) if tensor.name in grown else tensor.shape
+        yield Slot(tensor.name, dtype if dtype and tensor.dtype in FLOATS else tensor.dtype, shape)
     embeddings = [t for n, t in inputs.base_tensors.items() if n.endswith(("embed_tokens.weight", "wte.weight"))]
     stored_head = any(name.endswith("lm_head.weight") for name in inputs.base_tensors)
     touched = any(part in name for name in inputs.adapter_tensors for part in (".lm_head.", ".embed_tokens.", ".wte."))
     if embeddings and touched and not stored_head:
-        yield Slot("lm_head.weight", dtype or embeddings[0].dtype, embeddings[0].shape)
+        shape = (rows or embeddings[0].shape[0], *embeddings[0].shape[1:])
+        yield Slot("lm_head.weight", dtype or embeddings[0].dtype, shape)

@@ -13,6 +13,10 @@ from engine.text import Phrase
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+PISSA_INITIAL = "pissa_init"
+PISSA_AS_TRAINED = (
+    "pissa_backup"  # LLaMA-Factory's copy of the adapter, whose configuration does not say PiSSA any more
+)
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _CHANGED_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _NOT_WEIGHTS = {
@@ -43,14 +47,14 @@ class Inputs:
         )
 
 
-def read_inputs(base: Path, adapter: Path) -> Inputs:
-    """Read and check what needs no model. Raises ConfigError with the code of what is missing or cannot be merged."""
-    base_config = _json(base / "config.json", "merge_base_missing")
-    with Checkpoint.of_model(base) as checkpoint:
-        base_tensors = checkpoint.tensors
-    _refuse_quantised(base, base_config, base_tensors)
+def read_inputs(base: Path, adapter: Path, *, convertible: bool = False) -> Inputs:
+    """Read and check what needs no model; `convertible` lets a PiSSA adapter pass that `pissa.ordinary` converts.
+
+    Raises ConfigError with the code of what is missing or cannot be merged."""
+    of_base = read_base(base)
     adapter_config = _json(adapter / ADAPTER_CONFIG, "merge_adapter_missing")
-    _refuse_unmergeable(adapter_config)
+    if not (convertible and pissa_start(adapter, adapter_config)):
+        _refuse_unmergeable(adapter_config)
     if not (adapter / ADAPTER_WEIGHTS).is_file():
         pickle = adapter / "adapter_model.bin"
         code = "merge_adapter_not_safetensors" if pickle.is_file() else "merge_adapter_missing"
@@ -58,7 +62,26 @@ def read_inputs(base: Path, adapter: Path) -> Inputs:
         raise ConfigError(Problem(code, {"folder": str(adapter), "name": name}))
     with Checkpoint(adapter, [ADAPTER_WEIGHTS]) as checkpoint:
         adapter_tensors = checkpoint.tensors
-    return Inputs(base_config, base_tensors, adapter_config, adapter_tensors)
+    return Inputs(of_base.base_config, of_base.base_tensors, adapter_config, adapter_tensors)
+
+
+def read_base(base: Path, *, changed: bool = True) -> Inputs:
+    """Of a base alone. A quantised one is refused unless it is not to be `changed`."""
+    config = _json(base / "config.json", "merge_base_missing")
+    with Checkpoint.of_model(base) as checkpoint:
+        tensors = checkpoint.tensors
+    if changed:
+        _refuse_quantised(base, config, tensors)
+    return Inputs(config, tensors, {}, {})
+
+
+def pissa_start(adapter: Path, config: dict[str, Any]) -> Path | None:
+    """Where the first state of an adapter begun with PiSSA lies; None for any other adapter, and where it is lost."""
+    begun = str(config.get("init_lora_weights")).lower().startswith("pissa") or adapter.name == PISSA_AS_TRAINED
+    if not begun or adapter.name == PISSA_INITIAL:
+        return None
+    places = (adapter / PISSA_INITIAL, adapter.parent / PISSA_INITIAL)
+    return next((place for place in places if (place / ADAPTER_WEIGHTS).is_file()), None)
 
 
 def stored_dtype(dtype: str | None) -> str | None:

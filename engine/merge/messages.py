@@ -23,7 +23,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "merge_base_quantised": Message(
         "The base model in {folder} is quantised ({method}); an adapter cannot be merged into it without loss.",
-        "Merge into the original 16-bit or 32-bit model that the quantised one was made from.",
+        "Merge into the original 16-bit or 32-bit model that the quantised one was made from; for the weights that an "
+        "adapter of a 4-bit or 8-bit training saw, add merge_onto: dequantised and quantization_bit.",
     ),
     "merge_file_damaged": Message(
         "{name} is damaged or cut short: {reason}.",
@@ -41,7 +42,8 @@ MESSAGES: dict[str, Message] = {
     "merge_adapter_changed_base": Message(
         "The adapter was trained with init_lora_weights={init}, which changes the base weights before training: "
         "merging it into the original base would give a wrong model.",
-        "Convert the adapter with peft (save_pretrained with path_initial_model_for_weight_conversion), "
+        "For PiSSA keep the folder pissa_init, which training writes, beside the adapter, or give pissa_converted. "
+        "Else convert the adapter with peft (save_pretrained with path_initial_model_for_weight_conversion), "
         "or merge into the changed base saved at the start of training.",
     ),
     "merge_adapter_kind": Message(
@@ -98,6 +100,73 @@ MESSAGES: dict[str, Message] = {
     "merge_changes_nothing": Message(
         "The adapter changes nothing: the merged model equals the base model.",
         "Was this the checkpoint you meant? An adapter before its first step is like that.",
+    ),
+    "merge_adapter_without_lora": Message(
+        "finetuning_type: {kind} has no adapter, and adapter_name_or_path names one.",
+        "Remove finetuning_type to merge the adapter, or adapter_name_or_path to save the model as it is.",
+    ),
+    "merge_pissa_unusual": Message(
+        "The PiSSA adapter holds {tensor}, which cannot be turned into an ordinary adapter.",
+        "Train PiSSA without DoRA and without the embedding in lora_target, or use the adapter beside the base model.",
+    ),
+    "merge_vocabulary_lost": Message(
+        "The adapter was trained with {rows} tokens, more than the base has, and does not hold the rows of {tensor} "
+        "for the new ones.",
+        "Merge into the resized base that was trained on. To keep the rows with the adapter, train with "
+        "additional_target: embed_tokens,lm_head.",
+    ),
+    "merge_whole_model_only": Message(
+        "The names of this model's weights cannot be followed tensor by tensor ({reason}); merging it whole in memory "
+        "knows neither dequantised weights nor added tokens.",
+        "Use merge_onto: base, or the adapter beside the base model.",
+    ),
+    "merge_no_bitsandbytes": Message(
+        "Dequantised weights need the package bitsandbytes, which does not load here: {reason}.",
+        "Install it (pip install bitsandbytes), or use merge_onto: base.",
+    ),
+    "merge_dequantise_fused": Message(
+        "{tensor} is stored in parts or under a name of its own, so its dequantised weights cannot be written.",
+        "Use merge_onto: base.",
+    ),
+    "merge_quantisation_unknown": Message(
+        "The adapter in {folder} does not say that its base was quantised in training, nor how.",
+        "Add the keys of the training: quantization_bit, and quantization_type and double_quantization where they "
+        "differ from nf4 and true. Or leave out merge_onto.",
+    ),
+    "merge_quantisation_one": Message(
+        "An adapter goes onto dequantised weights alone, and adapter_name_or_path names {count}.",
+        "Merge the adapter of the quantised training first, then the others into the result.",
+    ),
+    "merge_quantisation_differs": Message(
+        "The config's quantization keys ({given}) are not those of the training ({trained}); the config's are used.",
+        "Remove them to use those of the training.",
+    ),
+    "merge_trained_quantised": Message(
+        "The adapter was trained on a base in {bits} bits and is merged into the base as it is. The base's weights are "
+        "more exact than those the adapter saw, so answers can differ a little from those in training.",
+        "For the weights it was trained against: merge_onto: dequantised.",
+    ),
+    "merge_dequantised": Message(
+        "The adapter is merged onto the weights that the {bits}-bit base stood for in training, written in full size.",
+        "",
+    ),
+    "merge_several": Message(
+        "{count} adapters are merged one after the other; the steps between are written in 32 bits to the disk of "
+        "{folder}, {needed_gb} GB, and removed.",
+        "",
+    ),
+    "merge_kept_float32": Message(
+        "The base is stored in float32 and so is the merged model. LLaMA-Factory writes 16 bits on GPU machines.",
+        "For half the size: infer_dtype: bfloat16",
+    ),
+    "merge_template_differs": Message(
+        "The adapter's tokenizer carries another chat template than {template}; it is kept, since the adapter was "
+        "trained with it. Only the Modelfile follows {template}.",
+        "Give the template of the training.",
+    ),
+    "merge_tokenizer_unusable": Message(
+        "The tokenizer in {folder} does not load ({reason}); its files were copied as they are, without a Modelfile.",
+        "",
     ),
     "merge_proof_logits": Message(
         "The merged model's answers differ from base + adapter by {percent} % of what the adapter changes "

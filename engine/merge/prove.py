@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ import torch
 from peft import PeftModel
 
 from engine.errors import Problem
+from engine.merge.base import Base, open_base
 from engine.merge.check import TensorCheck, check_tensors
-from engine.merge.forecast import IMPORTS_BYTES
+from engine.merge.forecast import BITSANDBYTES_BYTES, DEQUANTISE_BYTES, IMPORTS_BYTES
 from engine.merge.forward import Weights, attached, largest_leaf_bytes, logits
 from engine.merge.inputs import stored_dtype
 from engine.merge.names import NotStreamableError, map_names
-from engine.merge.plan import Plan, make_plan
+from engine.merge.plan import Plan, make_plan, plan_copies
+from engine.merge.quantised import Quantisation
 from engine.merge.safetensors_io import ITEMSIZE, Checkpoint
 from engine.merge.skeleton import empty_model, load_skeleton
 from engine.merge.whole import load_whole
@@ -63,12 +66,14 @@ def prove(
     memory_limit_bytes: int | None,
     dtype: str | None = None,
     trust_remote_code: bool = False,
+    quantisation: Quantisation | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> Proof:
     """Compare the merged folder `out` with base + adapter *unmerged*, in fp32 arithmetic, on token ids.
 
     `prompts`: a few short ones (32 to 64 tokens in all say enough; memory grows with tokens times vocabulary).
-    `memory_limit_bytes` bounds the whole process; where the answers do not fit, tensors alone are checked. `dtype` is
-    the one given to the merge.
+    `memory_limit_bytes` bounds the whole process; where the answers do not fit, tensors alone are checked. `dtype`,
+    `quantisation` and `types` are those given to the merge; a base that was quantised is the dequantised one here.
 
     Why the divergence, KL(tuned || other), and not a difference of logits: rounding to bf16 shows as noise in every
     logit, most of them of words that the model never says, so the largest or the root mean square of a hundred
@@ -78,9 +83,10 @@ def prove(
     Raises ConfigError as the merge does.
     """
     started = time.monotonic()
-    with Checkpoint.of_model(base) as before, Checkpoint.of_model(out) as after:
+    opened = open_base(base, adapter, trust_remote_code=trust_remote_code, quantisation=quantisation, types=types)
+    with opened as before, Checkpoint.of_model(out) as after:
         try:
-            skeleton = load_skeleton(base, adapter, trust_remote_code)
+            skeleton = load_skeleton(base, adapter, trust_remote_code, before.vocabulary)
             plan = make_plan(before, skeleton, stored_dtype(dtype))
             checked = check_tensors(before, after, plan)
         except NotStreamableError as reason:
@@ -91,10 +97,28 @@ def prove(
     return proof
 
 
+def prove_copy(base: Path, out: Path, *, dtype: str | None = None) -> Proof:
+    """Compare a model that was only written again with what it was written from, byte by byte or value by value."""
+    started = time.monotonic()
+    with Checkpoint.of_model(base) as before, Checkpoint.of_model(out) as after:
+        checked = check_tensors(before, after, plan_copies(before, stored_dtype(dtype)))
+    proof = Proof("tensors", not checked.wrong, False, checked.checked, 0)
+    proof.notes += _wrong(checked)
+    proof.seconds = time.monotonic() - started
+    return proof
+
+
+def _wrong(checked: TensorCheck) -> list[Problem]:
+    if not checked.wrong:
+        return []
+    name, reason = checked.wrong[0]
+    return [Problem("merge_proof_tensors", {"count": len(checked.wrong), "tensor": name, "reason": reason})]
+
+
 def _proof(
     base: Path,
     out: Path,
-    before: Checkpoint,
+    before: Base,
     after: Checkpoint,
     plan: Plan,
     checked: TensorCheck,
@@ -103,16 +127,13 @@ def _proof(
     trust_remote_code: bool,
 ) -> Proof:
     proof = Proof("tensors", not checked.wrong, False, checked.checked, 0)
-    if checked.wrong:
-        name, reason = checked.wrong[0]
-        params = {"count": len(checked.wrong), "tensor": name, "reason": reason}
-        proof.notes.append(Problem("merge_proof_tensors", params))
-        if not checked.checked:
-            return proof
+    proof.notes += _wrong(checked)
+    if checked.wrong and not checked.checked:
+        return proof
     proof.changes_nothing = not checked.changes
     if proof.changes_nothing:
         proof.notes.append(Problem("merge_changes_nothing", severity="warning"))
-    why = _why_not_logits(plan, prompts, memory_limit)
+    why = _why_not_logits(plan, prompts, memory_limit, before.quantisation is not None)
     if why is None:
         with suppress(NotStreamableError):
             answers = _answers(base, out, before, after, plan, prompts, trust_remote_code)
@@ -123,7 +144,7 @@ def _proof(
     return proof
 
 
-def _why_not_logits(plan: Plan, prompts: list[list[int]], memory_limit: int | None) -> Phrase | None:
+def _why_not_logits(plan: Plan, prompts: list[list[int]], memory_limit: int | None, quantised: bool) -> Phrase | None:
     model = plan.skeleton.model
     configs = [model.config, getattr(model.config, "text_config", None)]
     if any((getattr(config, key, None) or 0) > 1 for config in configs for key in _EXPERT_KEYS):
@@ -135,11 +156,17 @@ def _why_not_logits(plan: Plan, prompts: list[list[int]], memory_limit: int | No
     vocabulary = max(shape[0] for shape in plan.skeleton.shapes.values() if shape)
     answers = 5 * 4 * sum(map(len, prompts)) * vocabulary  # base, tuned, merged and two temporaries
     largest = 6 * largest_leaf_bytes(model, plan.skeleton.units)
-    needed = IMPORTS_BYTES + _BUFFERS_BYTES + adapter + answers + largest
+    needed = IMPORTS_BYTES + _BUFFERS_BYTES + adapter + answers + largest + (_dequantising(plan) if quantised else 0)
     if memory_limit is not None and needed > memory_limit:
         figures = {"needed": f"{needed / 1e9:.1f}", "allowed": f"{memory_limit / 1e9:.1f}"}
         return Phrase("that needs {needed} GB of memory and {allowed} GB are allowed", figures)
     return None
+
+
+def _dequantising(plan: Plan) -> int:
+    """Bytes that two passes over dequantised weights hold: each the last tensor, as it is stored and in 32 bits."""
+    largest = max(4 * math.prod(shape) for shape in plan.skeleton.shapes.values())
+    return BITSANDBYTES_BYTES + 2 * (DEQUANTISE_BYTES + 2 * largest)
 
 
 _Answers = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # base, tuned, merged: (tokens, vocabulary)
@@ -148,7 +175,7 @@ _Answers = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # base, tuned, merge
 def _answers(
     base: Path,
     out: Path,
-    before: Checkpoint,
+    before: Base,
     after: Checkpoint,
     plan: Plan,
     prompts: list[list[int]],
@@ -159,7 +186,7 @@ def _answers(
     """
     skeleton = plan.skeleton
     tuned = (skeleton.peft_model.eval(), skeleton.units, Weights(before, plan.names, skeleton.tied))
-    passes = [_plain(base, before, trust_remote_code), tuned, _plain(out, after, trust_remote_code)]
+    passes = [_plain(base, before, trust_remote_code, before.vocabulary), tuned, _plain(out, after, trust_remote_code)]
 
     def answer(one: tuple[Any, dict[str, Any], Weights]) -> torch.Tensor:
         torch.set_num_threads(1)
@@ -176,8 +203,10 @@ def _answers(
     return of_base, of_tuned, of_merged
 
 
-def _plain(folder: Path, checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, dict[str, Any], Weights]:
-    model = empty_model(folder, trust_remote_code)
+def _plain(
+    folder: Path, checkpoint: Checkpoint, trust_remote_code: bool, vocabulary: int | None = None
+) -> tuple[Any, dict[str, Any], Weights]:
+    model = empty_model(folder, trust_remote_code, vocabulary)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
     return model, {}, Weights(checkpoint, map_names(model, checkpoint.tensors, shapes), tied)

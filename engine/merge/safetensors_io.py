@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from engine.errors import ConfigError, Problem
 from engine.text import Phrase
@@ -116,6 +116,14 @@ class Checkpoint:
         stored = self.tensors[name]
         return os.pread(self._fds[stored.file], min(size, stored.nbytes - start), stored.offset + start)
 
+    def verbatim(self, name: str) -> bool:
+        """Whether the tensor's bytes are those of its file."""
+        return True
+
+    def kept_dtype(self, name: str) -> str:
+        """The type the tensor is written in where no other is asked for."""
+        return self.tensors[name].dtype
+
     def descriptor(self, name: str) -> tuple[int, int]:
         """The file descriptor and offset at which the tensor's bytes start."""
         stored = self.tensors[name]
@@ -126,7 +134,7 @@ class Checkpoint:
             os.close(fd)
         self._fds = {}
 
-    def __enter__(self) -> Checkpoint:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

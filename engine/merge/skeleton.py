@@ -63,13 +63,16 @@ def is_stand_in(tensor: torch.Tensor) -> bool:
     return tensor.numel() > 1 and tensor.untyped_storage().nbytes() <= 4
 
 
-def empty_model(folder: Path, trust_remote_code: bool) -> Any:
+def empty_model(folder: Path, trust_remote_code: bool, vocabulary: int | None = None, *, on_meta: bool = False) -> Any:
     """The model of a folder's config.json in eval mode with stand-ins for weights, buffers computed in fp32.
 
+    `vocabulary` rows in embedding and head where given; `on_meta` leaves the weights on the meta device.
     Raises ConfigError `merge_model_unknown` when transformers cannot build it.
     """
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        if vocabulary is not None:
+            config.get_text_config().vocab_size = vocabulary
         multimodal = type(config) in AutoModelForImageTextToText._model_mapping
         auto = AutoModelForImageTextToText if multimodal else AutoModelForCausalLM
         with init_empty_weights(include_buffers=False), no_init_weights():
@@ -78,7 +81,8 @@ def empty_model(folder: Path, trust_remote_code: bool) -> Any:
         params = {"folder": str(folder), "reason": _first_line(error)}
         raise ConfigError(Problem("merge_model_unknown", params)) from error
     model.tie_weights()
-    fill_with_stand_ins(model)
+    if not on_meta:
+        fill_with_stand_ins(model)
     return model.eval()
 
 
@@ -94,12 +98,15 @@ def fill_with_stand_ins(model: Any) -> None:
                 module._buffers[name] = torch.zeros((), dtype=buffer.dtype).expand(buffer.shape)
 
 
-def load_skeleton(base: Path, adapter: Path, trust_remote_code: bool = False) -> Skeleton:
+def load_skeleton(
+    base: Path, adapter: Path, trust_remote_code: bool = False, vocabulary: int | None = None
+) -> Skeleton:
     """Build the base model's skeleton and put the adapter on it; adapter tensors end up in fp32 on the CPU.
 
+    `vocabulary`: rows of embedding and head in training, where that is not the base's.
     Raises ConfigError: the model cannot be built, or the adapter does not fit it (with names and both shapes).
     """
-    model = empty_model(base, trust_remote_code)
+    model = empty_model(base, trust_remote_code, vocabulary)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
     peft_model = _with_adapter(model, adapter)

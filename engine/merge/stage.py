@@ -39,6 +39,19 @@ def staged(target: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextmanager
+def scratch(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` for what is needed on the way, and remove it in any case."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale(target)
+    folder, lock = _create(target)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
 def remove_stale(target: Path) -> list[Path]:
     """Remove stages of `target` whose process is gone, and return them. A stage without our lock file is not ours."""
     pattern = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}")

@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MixtralConfig, Qwen2Config
 
-from engine.merge.stream import MergeReport, merge_adapter
+from engine.merge.stream import MergeReport, Saving, merge_adapter
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 VOCABULARY = 96
@@ -61,8 +61,13 @@ def save_adapter(folder: Path, base: Path, scale: float = 0.1, **lora: Any) -> P
 
 
 def merge(base: Path, adapter: Path, out: Path, **options: Any) -> MergeReport:
-    defaults: dict[str, Any] = {"tokenizer_from": None, "progress": lambda done, total: None}
-    return merge_adapter(base, adapter, out, **(defaults | {"should_stop": lambda: False} | options))
+    """`options`: of the merge or of how it is saved."""
+    own = {name: options.pop(name) for name in ("quantisation", "types") if name in options}
+    return merge_adapter(base, adapter, out, saving(**options), **own)
+
+
+def saving(**options: Any) -> Saving:
+    return Saving(**({"progress": lambda done, total: None, "should_stop": lambda: False} | options))
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:

@@ -193,9 +193,9 @@ def test_progress_ends_at_the_whole(made: tuple[Path, Path], tmp_path: Path) -> 
 
 def test_what_a_killed_merge_leaves_is_cleaned_by_the_next(made: tuple[Path, Path], tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from engine.merge.stream import merge_adapter;"
+        "import os, signal, sys; from pathlib import Path; from engine.merge.stream import Saving, merge_adapter;"
         "kill = lambda done, total: done and os.kill(os.getpid(), signal.SIGKILL);"
-        "merge_adapter(*map(Path, sys.argv[1:]), tokenizer_from=None, progress=kill, should_stop=lambda: False)"
+        "merge_adapter(*map(Path, sys.argv[1:]), Saving(progress=kill, should_stop=lambda: False))"
     )
     killed = subprocess.run([sys.executable, "-c", code, *map(str, made), str(tmp_path / "out")], timeout=120)
     assert killed.returncode == -signal.SIGKILL
