@@ -43,7 +43,7 @@ def suitable(model: torch.nn.Module, passed: dict[str, Any]) -> Phrase | None:
         return _UNKNOWN_TERMS
     if getattr(config, "output_router_logits", False):
         return Phrase("the router's loss does not add up over micro-batches")
-    for key in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel", "torch_compile"):
+    for key in ("neftune_noise_alpha", "use_liger_kernel", "torch_compile"):
         if passed.get(key):
             return Phrase("{key} is set", {"key": key})
     return None
@@ -71,7 +71,7 @@ def check(
     cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     try:
         with torch.no_grad(), mixed:
-            on_device = [Tokens(ids.to(device), labels.to(device)) for ids, labels in chosen]
+            on_device = [sample.to(device) for sample in chosen]
             with packed_rows():
                 packed = model(**packed_inputs(on_device), per_token=True)
             plain = [_plain_losses(model, sample) for sample in on_device]
@@ -127,7 +127,7 @@ def _choose(samples: list[Tokens], window: int, longest: int | None) -> list[Tok
 def _joined(samples: list[Tokens], length: int) -> Tokens:
     """One sample of `length` tokens, from the tokens of these over and over."""
     repeats = math.ceil(length / sum(len(s.ids) for s in samples))
-    ids, labels = (torch.cat([getattr(s, name) for s in samples] * repeats)[:length] for name in Tokens._fields)
+    ids, labels = (torch.cat([getattr(s, name) for s in samples] * repeats)[:length] for name in ("ids", "labels"))
     return Tokens(ids, labels)
 
 

@@ -14,20 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
 from engine.errors import Problem, RunError, StopRequested
 from engine.storage import write_json, write_whole
+from engine.train.accuracy import Accuracy, shares_of_packed, shares_of_padded
 from engine.train.attention import packed_rows
 from engine.train.checkpoints import prune_checkpoints, write_manifest
-from engine.train.packing import Tokens, bins, packed_inputs, unpad
+from engine.train.losses import TokenLoss, cross_entropy, measuring, on_padded, summing
+from engine.train.optimisers import stable_phase
+from engine.train.packing import Tokens, bins, packed_inputs, spread, unpad
+from engine.train.whole import allow_cache
 
 
 class StepTrainer(Trainer):
     """Options beyond Trainer's: `packed` (else plain padded micro-batches), `token_budget` (tokens in a row),
 
     `keep_checkpoints` (None: all), `base_name` (of the base model, for adapter_config.json), `should_stop` (polled
-    between evaluation batches; between steps a callback does it).
+    between evaluation batches; between steps a callback does it), `token_loss` (None: cross-entropy), `accuracy`
+    (measure it too), `in_order` (do not shuffle).
     """
 
     def __init__(
@@ -38,9 +44,14 @@ class StepTrainer(Trainer):
         keep_checkpoints: int | None = None,
         base_name: str = "",
         should_stop: Callable[[], bool] = lambda: False,
+        token_loss: TokenLoss | None = None,
+        accuracy: bool = False,
+        in_order: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
+        if token_loss is not None:
+            kwargs["compute_loss_func"] = on_padded(token_loss)
+        super().__init__(*args, compute_metrics=Accuracy() if accuracy else None, **kwargs)
         self.packed = packed
         if packed:
             self.model_accepts_loss_kwargs = True  # our forward leaves the division to us, so the count is needed
@@ -48,6 +59,9 @@ class StepTrainer(Trainer):
         self.keep_checkpoints = keep_checkpoints
         self.base_name = base_name
         self.should_stop = should_stop
+        self.in_order = in_order
+        self.training_head = summing(token_loss) if token_loss else None
+        self.measuring_head = measuring(token_loss or cross_entropy) if accuracy else self.training_head
         self.step_loss = math.nan  # of the last optimiser step: mean over its labelled tokens
         self.step_tokens = 0  # without padding
         self.step_rows = 0
@@ -61,6 +75,14 @@ class StepTrainer(Trainer):
             self.control.should_training_stop = True
             return
         super()._run_epoch(*args, **kwargs)
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        return SequentialSampler(self.train_dataset) if self.in_order else super()._get_train_sampler(*args, **kwargs)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """Trainer's, with the lengths that warmup_stable_decay needs."""
+        stable_phase(self.args, num_training_steps)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def get_batch_samples(self, *args: Any) -> tuple[list[Any], torch.Tensor | int | None]:
         """Trainer's; adds up its label counts, since a stream may end in the middle of a step."""
@@ -80,7 +102,7 @@ class StepTrainer(Trainer):
         last = self.accelerator.sync_gradients
         self._held.append(inputs)
         if not self.packed:
-            loss = super().training_step(model, inputs, num_items_in_batch)
+            loss = super().training_step(model, spread(inputs), num_items_in_batch)
             self._plain_loss += float(loss)
         elif not last:
             return torch.zeros((), device=self.args.device)
@@ -102,7 +124,7 @@ class StepTrainer(Trainer):
         """Forward and backward of a whole optimiser step. Returns the mean loss over its labelled tokens."""
         model.train()
         device = self.args.device
-        rows = bins([Tokens(ids.to(device), labels.to(device)) for ids, labels in samples], self.token_budget)
+        rows = bins([sample.to(device) for sample in samples], self.token_budget)
         self.step_rows = len(rows)
         # DDP averages gradients over processes; the count is that of all of them when Trainer gathered it.
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
@@ -113,7 +135,7 @@ class StepTrainer(Trainer):
                 apart = contextlib.nullcontext() if number == len(rows) else self.accelerator.no_sync(model)
                 with apart:
                     with self.compute_loss_context_manager():
-                        loss = model(**packed_inputs(row))["loss"] * scale
+                        loss = model(**packed_inputs(row), head=self.training_head)["loss"] * scale
                     self.accelerator.backward(loss)  # outside autocast, as Trainer does it
                 total += loss.detach()
         return total
@@ -125,27 +147,51 @@ class StepTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: Any = None,
     ) -> tuple[torch.Tensor | None, Any, Any]:
-        """Trainer's evaluation loss of a batch, from packed rows where they are in use."""
+        """Trainer's evaluation loss of a batch, from packed rows where they are in use.
+
+        With accuracy (loss, shares (samples, 1), zeros): compute_metrics needs something in the place of labels.
+        """
         if self.should_stop():
             self.args.save_only_model = False  # what a stop leaves behind must be resumable
             self._save_checkpoint(self.model, trial=None)
             raise StopRequested
-        if not (self.packed and prediction_loss_only):
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        inputs = self._prepare_inputs(inputs)
+        if self.packed:
+            loss, shares = self._packed_loss(model, self._prepare_inputs(inputs))
+        elif prediction_loss_only:
+            return super().prediction_step(model, spread(inputs), True, ignore_keys)
+        else:
+            inputs = spread(inputs)
+            labels = inputs["labels"]
+            loss, logits, _ = super().prediction_step(model, inputs, False, ignore_keys)
+            if isinstance(logits, tuple):  # other outputs beside the logits, such as those of a router
+                logits = next(part for part in logits if part.dim() == 3)
+            shares = shares_of_padded(logits, labels.to(logits.device))
+        return loss, shares, None if shares is None else torch.zeros_like(shares)
+
+    def _packed_loss(
+        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(mean loss over the batch's labels, shares of right tokens (samples, 1) where they are measured)."""
         counted = self._get_num_items_in_batch([inputs], self.args.device)
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        samples = unpad(inputs)
+        total = torch.zeros((), device=self.args.device)
+        shares: dict[int, torch.Tensor] = {}
         with torch.no_grad(), packed_rows(), self.compute_loss_context_manager():
-            rows = bins(unpad(inputs), self.token_budget)
-            loss = sum(model(**packed_inputs(row))["loss"] for row in rows)
-        return loss * processes / torch.as_tensor(counted), None, None
+            for row in bins(samples, self.token_budget):
+                found = model(**packed_inputs(row), head=self.measuring_head)
+                total += found["loss"]
+                if "right" in found:
+                    parts = shares_of_packed(found["right"], row)
+                    shares |= {id(sample): share for sample, share in zip(row, parts, strict=True)}
+        loss = total * processes / torch.as_tensor(counted)
+        return loss, torch.stack([shares[id(sample)] for sample in samples])[:, None] if shares else None
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir)
-        # A pickle that nothing here reads again.
-        (folder / "training_args.bin").unlink(missing_ok=True)
         name_base(folder, self.base_name)
+        allow_cache(folder)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Trainer's, then a manifest of its files: without one a checkpoint is never loaded."""

@@ -222,7 +222,7 @@ def test_models_that_need_padding_are_named_with_a_reason(kind, more, reason):
     assert reason in str(suitable(build(kind, **more), {}))
 
 
-@pytest.mark.parametrize("key", ["label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel", "torch_compile"])
+@pytest.mark.parametrize("key", ["neftune_noise_alpha", "use_liger_kernel", "torch_compile"])
 def test_settings_that_need_padding_are_named(key):
     """Each of them would be ignored by the packed step, without a word."""
     model = build("llama")
