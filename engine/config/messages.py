@@ -67,12 +67,6 @@ MESSAGES: dict[str, Message] = {
         "compute_accuracy and predict_with_generate exclude each other.",
         "Keep compute_accuracy while training, predict_with_generate for answers written out.",
     ),
-    "early_stopping_without_eval": Message(
-        "early_stopping_steps counts measurements, and none are made.", "Add eval_strategy: steps and eval_steps."
-    ),
-    "early_stopping_without_best": Message(
-        "early_stopping_steps needs to know which measurement was best.", "Add load_best_model_at_end: true"
-    ),
     "only_with_lora": Message(
         "{key} is for finetuning_type: lora, not {given}.", "Remove it, or use finetuning_type: lora."
     ),

@@ -82,11 +82,11 @@ def _measuring(config: TrainConfig, passed: dict[str, Any]) -> Iterator[Finding]
         yield Finding("eval_without_rows", wanting)
     if config.predict_with_generate and config.compute_accuracy:
         yield Finding("accuracy_and_generate", "compute_accuracy")
-    if config.early_stopping_steps is not None:
-        if config.eval_strategy == "no":
-            yield Finding("early_stopping_without_eval", "early_stopping_steps")
-        elif not passed.get("load_best_model_at_end"):
-            yield Finding("early_stopping_without_best", "early_stopping_steps")
+    if config.eval_strategy == "no":
+        if config.early_stopping_steps is not None:
+            yield Finding("best_without_eval", "early_stopping_steps")
+        elif passed.get("load_best_model_at_end"):
+            yield Finding("best_without_eval", "load_best_model_at_end")
 
 
 def _method(config: TrainConfig) -> Iterator[Finding]:

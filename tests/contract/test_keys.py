@@ -1,0 +1,110 @@
+"""Every key of LLaMA-Factory 0.8 to 0.9.5 and transformers 4.45 to 5.6, as recorded from their releases, has one fate.
+
+data/llamafactory_keys.tsv: the fields of hparams/*.py in llamafactory 0.8.3, 0.9.0 to 0.9.5, and of training_args.py and
+training_args_seq2seq.py in transformers 4.45.2, 4.57.3 and 5.6.0. Keys that came later or went before are named so.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.checking import check
+from engine.config.fates import entries, fates, key_table, known_keys, refused_value, status
+from engine.config.reading import dump, parse_document
+from engine.config.schema import MergeConfig, TrainConfig, fields
+from engine.errors import ConfigError
+
+FILE = Path(__file__).parent / "data" / "llamafactory_keys.tsv"
+with FILE.open(encoding="utf-8", newline="") as lines:
+    RECORDED = {row["key"]: row for row in csv.DictReader(lines, delimiter="\t")}
+STATUSES = {"implemented", "passed", "alias", "no effect", "not supported"}
+# Ours on purpose: what a wizard's user wants, or what transformers 5 changed since.
+DIFFERENT = {
+    "do_train": "a train config trains",
+    "logging_steps": "a screen that moves",
+    "report_to": "curves without asking",
+    "output_dir": "required",
+    "model_name_or_path": "required",
+    "disable_gradient_checkpointing": "on a CPU it only costs time",
+}
+
+
+def literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_recorded_key_has_one_status(name: str) -> None:
+    places = (name in fields(TrainConfig) or name in fields(MergeConfig), *(name == other for other, _ in entries()))
+    assert sum(places) == 1
+    assert status(name) in STATUSES
+
+
+def test_the_record_is_whole() -> None:
+    """346 keys of 0.9.5 on transformers 5.6, and those before and after."""
+    assert len(RECORDED) == 413
+    assert sum(row["default in 0.9.5 on transformers 5.6"] != "-" for row in RECORDED.values()) == 346
+    assert {"visual_inputs", "reserved_label_len", "placement_strategy", "cpu_infer", "no_cuda"} <= RECORDED.keys()
+
+
+def test_a_default_that_is_spelt_out_asks_for_nothing() -> None:
+    """Else a file that names every default, as LLaMA-Factory's web page writes it, would be full of notes."""
+    wrong = []
+    for name, row in RECORDED.items():
+        text = row["default in 0.9.5 on transformers 5.6"]
+        if text in ("-", "", "(factory)") or name in DIFFERENT:
+            continue
+        if name in fields(TrainConfig):
+            there = fields(TrainConfig)[name].default
+        elif name in fates() and fates()[name].status in ("no effect", "not supported"):
+            there = fates()[name].default
+        else:
+            continue
+        if there != literal(text) and not (there in (None, "") and literal(text) in (None, "")):
+            wrong.append((name, there, literal(text)))
+    assert wrong == []
+
+
+def test_no_key_is_ignored_in_silence() -> None:
+    """Whatever is written is used, passed on, kept for the environment, noted, or refused."""
+    silent = []
+    for name in known_keys():
+        try:
+            text = f"model_name_or_path: m\ndataset: d\noutput_dir: o\n{dump({name: ['strange']})}"
+            found = check(parse_document(text, "f.yaml"), TrainConfig)
+        except ConfigError:
+            continue
+        used = getattr(found.config, name, None) == ["strange"] or name in found.passed or name in found.secrets
+        if not used and name not in {note.key for note in found.notes}:
+            silent.append(name)
+    assert silent == []
+
+
+def test_every_reason_and_advice_is_a_clause() -> None:
+    """They are put into sentences: `… is not supported: {reason}.` and `Instead: {instead}.`"""
+    for part in ("no_effect", "refused", "refused_values"):
+        for group in key_table()[part]:
+            assert {"why", "instead"} <= group.keys() or part == "no_effect"
+            for clause in (group[word] for word in ("why", "instead", "with") if word in group):
+                assert 2 <= len(clause) <= 130 and not clause.endswith("."), clause
+
+
+def test_refused_reasons_are_each_their_own() -> None:
+    """One sentence for all would leave a person with nothing to do."""
+    reasons = [group["why"] for group in key_table()["refused"]]
+    assert len(set(reasons)) == len(reasons) >= 25
+
+
+@pytest.mark.parametrize("entry", key_table()["refused_values"], ids=lambda entry: f"{entry['key']} {entry['values']}")
+def test_a_refused_value_belongs_to_a_key_that_is_there(entry: dict[str, Any]) -> None:
+    """A value that the schema takes as well would never be refused, or never be taken."""
+    assert entry["key"] in fields(TrainConfig) or entry["key"] in fields(MergeConfig)
+    assert all(refused_value(entry["key"], value) for value in entry["values"])
