@@ -1,6 +1,6 @@
 """Every key of LLaMA-Factory 0.8 to 0.9.5 and transformers 4.45 to 5.6, as recorded from their releases, has one fate.
 
-data/llamafactory_keys.tsv: the fields of hparams/*.py in llamafactory 0.8.3, 0.9.0 to 0.9.5, and of training_args.py and
+data/llamafactory_keys.tsv: fields of hparams/*.py in llamafactory 0.8.3, 0.9.0 to 0.9.5, and of training_args.py and
 training_args_seq2seq.py in transformers 4.45.2, 4.57.3 and 5.6.0. Keys that came later or went before are named so.
 """
 
