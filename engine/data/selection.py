@@ -63,6 +63,8 @@ def parse_split(spec: str) -> tuple[Slice, ...] | None:
         if part is None:
             return None
         percent = bool(part["start_pct"] or part["stop_pct"])
+        if part["rounding"] and not percent:
+            return None
         if percent and any(part[end] and abs(int(part[end])) > 100 for end in ("start", "stop")):
             return None
         start, stop = (int(part[end]) if part[end] else None for end in ("start", "stop"))
