@@ -83,3 +83,19 @@ def _own(config: TrainConfig, own: Any, tell: Callable[[Problem], None], install
 def is_quantised(model: torch.nn.Module) -> bool:
     """Whether the base's linear layers are in fewer than 16 bits."""
     return bool(getattr(model, "quantization_method", None))
+
+
+def held(model: torch.nn.Module) -> dict[str, Any] | None:
+    """How bitsandbytes holds the base of a loaded model, for sft_wizard.json: an export can then write the weights that
+    the adapter was trained against. None for any other base.
+    """
+    for module in model.modules():
+        weight: Any = module._parameters.get("weight")
+        kind = type(weight).__name__
+        if kind == "Params4bit":
+            state = weight.quant_state
+            dtype = str(state.dtype).removeprefix("torch.")
+            return {"bits": 4, "type": state.quant_type, "double": bool(state.nested), "dtype": dtype}
+        if kind == "Int8Params":
+            return {"bits": 8, "type": "nf4", "double": False, "dtype": None}
+    return None
