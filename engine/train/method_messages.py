@@ -85,6 +85,7 @@ MESSAGES: dict[str, Message] = {
         "flash_attn: {asked} is not to be had here.",
         "Our own packed attention is used; on GPUs it runs torch's built-in flash attention.",
     ),
+    "attention_unsupported": Message("flash_attn: {asked} is nothing that this model can take: it uses its own."),
     "liger_on_cpu": Message("enable_liger_kernel has no effect on a CPU."),
     "liger_missing": Message(
         "enable_liger_kernel needs liger-kernel, which is not installed.", "pip install 'sft-wizard[gpu]'"

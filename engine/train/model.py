@@ -58,9 +58,12 @@ def load_base(
     try:
         model: torch.nn.Module = make(**own, **options)
     except (KeyError, ValueError) as error:  # falcon, gptj and others look their attention up in a table of their own
-        if NAME not in str(error):
+        if NAME not in str(error) and "attention implementation" not in str(error):
             raise
         del options["attn_implementation"]
+        if kernel != NAME:
+            params = {"asked": config.flash_attn}
+            tell(Problem("attention_unsupported", params, "flash_attn", severity="warning"))
         model = make(**own, **options)
     return model
 
