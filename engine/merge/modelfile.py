@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.data.templates import CONTENT, Special, Template, stop_token_ids
+from engine.data.templates import CONTENT, Element, Template, element_text, stop_token_ids
 
 CONTEXT = 4096
 _HEAD = "# Ollama Modelfile written by sft-wizard: ollama create NAME -f Modelfile\n\nFROM .\n\n"
@@ -47,7 +47,7 @@ def go_template(tokenizer: Any, template: Template) -> str:
     user = _write(tokenizer, template.user, "{{ .Content }}")
     assistant = _write(tokenizer, template.assistant, "{{ .Content }}")
     opening = f"{{{{ if .System }}}}{system}{{{{ end }}}}"
-    if getattr(template, "fuse_system", False):
+    if template.fuse_system:
         once = _write(tokenizer, template.system, "{{ $system }}")
         first = f'{{{{ if $system }}}}{once}{{{{ $system = "" }}}}{{{{ end }}}}{{{{ .Content }}}}'
         user = _write(tokenizer, template.user, first)
@@ -58,17 +58,8 @@ def go_template(tokenizer: Any, template: Template) -> str:
     )
 
 
-def _write(tokenizer: Any, slot: Iterable[Any], content: str) -> str:
-    return "".join(_element(tokenizer, element, content) for element in slot)
-
-
-def _element(tokenizer: Any, element: Any, content: str) -> str:
-    if isinstance(element, str):
-        before, marker, after = element.partition(CONTENT)
-        return before + (content if marker else "") + after
-    if isinstance(element, Special):
-        return str((tokenizer.bos_token if element is Special.BOS else tokenizer.eos_token) or "")
-    return str(element.text)  # a token that the template names
+def _write(tokenizer: Any, slot: Iterable[Element], content: str) -> str:
+    return "".join(element_text(tokenizer, element).replace(CONTENT, content, 1) for element in slot)
 
 
 def _quoted(token: str) -> str:

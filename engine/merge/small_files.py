@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,7 @@ def small_files(config: MergeConfig, base: Path, adapter: Path | None) -> SmallF
     A tokenizer in the adapter's folder is the one trained with: it stays as it is. The base's gets the template's end
     tokens and chat template. Raises ConfigError where the template does not fit it.
     """
-    template = load_template(config.template)
-    if template is not None and config.default_system is not None:
-        template = replace(template, default_system=config.default_system)
+    template = load_template(config.template, default_system=config.default_system)
     folder = adapter or base
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
