@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ from engine.data.segments import (
     render_chat,
     require_chat_template,
 )
-from engine.data.templates import Template, encode_texts, encode_turns, stop_token_ids
+from engine.data.templates import Template, encode_texts, encode_turns, prompt_turns, stop_token_ids
 from engine.errors import ConfigError, Problem, StopRequested
 
 IGNORE = -100
@@ -88,14 +86,11 @@ class Encoder:
 
         The whole prompt counts as one question in truncation. Raises StopRequested.
         """
-        # As in LLaMA-Factory, earlier answers lose their thoughts here whatever mask_history says.
-        segment = self._segmenter(replace(self._options, mask_history=True))
         report = EncodeReport(cutoff_len=self._options.cutoff_len)
         prompts, answers = array("i"), array("i")
         prompt_offsets, answer_offsets = array("q", [0]), array("q", [0])
-        for _, _, segments in self._walk(samples, segment, report, progress, should_stop):
-            *history, (source, target) = segments.pairs
-            source = [*chain.from_iterable(chain.from_iterable(history)), *source]
+        for _, _, segments in self._walk(samples, self._segment.prompts, report, progress, should_stop):
+            ((source, target),) = segments.pairs
             target = target + self._eos
             whole = (len(source), len(target))
             kept = fit(*whole, self._options.limit)
@@ -116,13 +111,13 @@ class Encoder:
 
     def _segmenter(self, options: EncodeOptions) -> Segmenter:
         if self._template is None:
-            return AutoSegmenter(self._tokenizer)
+            return AutoSegmenter(self._tokenizer, options)
         return NamedSegmenter(self._tokenizer, self._template, options)
 
     def _walk(
         self,
         samples: Sequence[Sample],
-        segment: Segmenter,
+        segment: Callable[[Sequence[Conversation]], list[Segments | Problem]],
         report: EncodeReport,
         progress: Progress | None,
         should_stop: Callable[[], bool] | None,
@@ -239,20 +234,22 @@ def truncate(lengths: Sequence[Lengths], cutoff_len: int, *, last_first: bool = 
     return kept[::-1] if last_first else kept
 
 
-def render_prompt(tokenizer: Any, template: Template | None, conversation: Conversation) -> list[int]:
+def render_prompt(
+    tokenizer: Any, template: Template | None, conversation: Conversation, options: EncodeOptions | None = None
+) -> list[int]:
     """Token ids of a conversation that ends with a question, up to and including the header of the answer.
 
-    Raises ConfigError no_chat_template, DataError chat_template_refuses_prompt; both only without a named template.
+    Of the options only those that concern thoughts count. Raises ConfigError no_chat_template, DataError
+    chat_template_refuses_prompt; both only without a named template.
     """
     if template is None:
         require_chat_template(tokenizer)
         return encode_texts(tokenizer, [render_chat(tokenizer, chat_messages(conversation), ask=True)])[0]
-    return [token for turn in encode_turns(tokenizer, template.turns(conversation)) for token in turn]
+    turns = prompt_turns(template, conversation, options or EncodeOptions(cutoff_len=0))
+    return [token for turn in encode_turns(tokenizer, turns) for token in turn]
 
 
 def _unsuitable(conversation: Conversation) -> Problem | None:
-    if conversation.tools or any(turn.role not in ("user", "assistant") for turn in conversation.turns):
-        return Problem("tool_calls_not_supported")
     if not conversation.turns or len(conversation.turns) % 2:
         return Problem("row_without_answer")
     return None

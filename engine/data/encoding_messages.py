@@ -1,53 +1,13 @@
-"""English words for the problems of templates and tokenising."""
+"""English words for the problems of tokenising."""
 
 from __future__ import annotations
 
 from engine.messages import Message
 
 ENCODING_MESSAGES: dict[str, Message] = {
-    "unknown_template": Message("there is no template {template}", "use one of: {shipped}"),
-    "unknown_template_near": Message(
-        "there is no template {template}; did you mean: {nearest}?", "templates here: {shipped}"
-    ),
-    "template_ambiguous": Message("template {template} does not exist: {candidates}?", "templates here: {shipped}"),
-    "template_not_shipped": Message(
-        "template {template} is one of LLaMA-Factory's that sft-wizard does not have yet",
-        "use template: auto (the model's own chat template, right for most chat models), or one of: {shipped}",
-    ),
-    "template_needs_new_tokens": Message(
-        "template {template} needs {tokens}, which this tokenizer does not have",
-        "choose the template that the model was trained with; with this tokenizer these work: {usable}",
-    ),
-    "tokenizer_without_eos": Message(
-        "the tokenizer names no end-of-text token, so the model could never learn to stop",
-        "set eos_token in the model's tokenizer_config.json",
-    ),
-    "no_chat_template": Message(
-        "template auto needs a chat template, and this tokenizer has none (usual for a base model)",
-        "name a template instead, one of: {shipped}; alpaca and default suit base models",
-    ),
-    "tokenizer_not_fast": Message(
-        "template auto needs a fast tokenizer (tokenizer.json), and this model has none",
-        "name a template instead, one of: {shipped}",
-    ),
-    "eos_replaced": Message("the end-of-text token is now {new} (was {old}), as template {template} ends answers so"),
-    "eos_set": Message("the tokenizer names no end-of-text token: {token} is used"),
-    "pad_is_eos": Message("the tokenizer names no padding token: {token} is used"),
-    "tool_calls_not_supported": Message(
-        "{rows} rows with tools or tool calls were left out (first: {first})",
-        "tool calls cannot be trained on yet; rows without them are unaffected",
-    ),
     "row_without_answer": Message(
         "{rows} rows were left out because they do not end with an answer (first: {first})",
         "every conversation needs an answer after its last question",
-    ),
-    "chat_template_refused": Message(
-        'the model\'s chat template refused {rows} rows (first: {first}): "{reason}"',
-        "if it refuses system prompts, leave them out of the data, or name a template instead of auto",
-    ),
-    "chat_template_refuses_prompt": Message(
-        'the model\'s chat template refused the conversation: "{reason}"',
-        "if it refuses system prompts, leave it out",
     ),
     "rows_truncated": Message(
         "{truncated} of {kept} rows are longer than cutoff_len {cutoff_len} and lost {tokens_cut} tokens;"

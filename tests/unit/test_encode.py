@@ -130,11 +130,11 @@ def test_rows_that_the_template_refuses_are_dropped_with_its_reason():
 def test_rows_that_cannot_be_trained_on_are_dropped_and_counted():
     _, encode = encoder("qwen")
     call = Conversation((Turn("user", "q"), Turn("function", "{}")))
-    talks = [talk("q", "a", tools="[]"), call, talk("q", "a"), talk("q"), talk(), talk("q", "a", "q")]
+    talks = [talk("q", "a", tools="{}"), call, talk("q", "a"), talk("q"), talk(), talk("q", "a", "q")]
     encoded = encode.encode_all(samples(*talks, *[call] * 4))
     tools, unanswered = encoded.report.problems
     assert (encoded.report.rows, encoded.report.kept, len(encoded)) == (10, 1, 1)
-    assert (tools.code, tools.params["rows"], tools.severity) == ("tool_calls_not_supported", 6, "warning")
+    assert (tools.code, tools.params["rows"], tools.severity) == ("tools_unreadable", 6, "warning")
     assert tools.params["first"] == ["data.json:10", "data.json:11", "data.json:16"]
     assert (unanswered.code, unanswered.params["rows"]) == ("row_without_answer", 3)
 

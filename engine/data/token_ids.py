@@ -1,0 +1,67 @@
+"""Texts and template elements to token ids, many of them with one call of the tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from engine.data.template_slots import Element, Special, Token
+
+_PLAIN = {
+    "add_special_tokens": False,
+    "return_attention_mask": False,
+    "return_token_type_ids": False,
+    "verbose": False,  # no word about lengths: truncation comes later
+}
+
+
+def encode_texts(tokenizer: Any, texts: list[str], *, split_special: bool = False) -> list[list[int]]:
+    """Token ids of each text, without special tokens of the tokenizer's own.
+
+    With `split_special`, text that looks like a special token is tokenised like any other.
+    """
+    if not texts:
+        return []
+    split = {"split_special_tokens": True} if split_special else {}
+    ids: list[list[int]] = tokenizer(texts, **_PLAIN, **split)["input_ids"]
+    return ids
+
+
+def encode_turns(tokenizer: Any, turns: Sequence[Sequence[Element]], *, split_special: bool = False) -> list[list[int]]:
+    """Token ids of each turn, element by element without special tokens of the tokenizer's own; one batch call."""
+    elements = dict.fromkeys(element for turn in turns for element in turn)
+    texts = [element for element in elements if isinstance(element, str) and element]
+    encoded = encode_texts(tokenizer, texts, split_special=split_special)
+    ids: dict[Element, list[int]] = dict(zip(texts, encoded, strict=True))
+    for element in elements.keys() - ids.keys():
+        ids[element] = _one(tokenizer, element)
+    return [[token for element in turn for token in ids[element]] for turn in turns]
+
+
+def encode_with_starts(
+    tokenizer: Any, texts: list[str], *, split_special: bool = False
+) -> Iterator[tuple[list[int], list[int]]]:
+    """`encode_texts` with the character in the text at which each token starts. Needs a fast tokenizer."""
+    if texts:
+        split = {"split_special_tokens": True} if split_special else {}
+        encoded = tokenizer(texts, return_offsets_mapping=True, **_PLAIN, **split)
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            yield ids, [start for start, _ in offsets]
+
+
+def element_text(tokenizer: Any, element: Element) -> str:
+    """The element as text; empty for a token that the tokenizer does not name."""
+    if isinstance(element, str):
+        return element
+    if isinstance(element, Token):
+        return element.text
+    return (tokenizer.bos_token if element is Special.BOS else tokenizer.eos_token) or ""
+
+
+def _one(tokenizer: Any, element: Element) -> list[int]:
+    if isinstance(element, Token):
+        return [tokenizer.convert_tokens_to_ids(element.text)]
+    if isinstance(element, Special):
+        number = tokenizer.bos_token_id if element is Special.BOS else tokenizer.eos_token_id
+        return [] if number is None else [number]
+    return []
