@@ -34,9 +34,13 @@ OPENAI_COLUMNS = Columns(None, None, None, None, "messages", None, "tools")
 
 
 class EntryReader:
-    """Checks the entry `name` of `entries`, read from `info_file`, where it starts on `line`."""
+    """Checks the entry `name` of `entries`, read from `info_file`, where it starts on `line`.
 
-    def __init__(self, name: str, entries: dict[str, Any], info_file: Path, line: int | None):
+    A `remote` registry lies on the hub: there are no files beside it.
+    """
+
+    def __init__(self, name: str, entries: dict[str, Any], info_file: Path, line: int | None, remote: bool = False):
+        self.remote = remote
         self.name, self.entries, self.info_file, self.line = name, entries, info_file, line
         self.errors: list[Problem] = []
         self.notes: list[Problem] = []
@@ -174,6 +178,9 @@ class EntryReader:
         name = raw.get("file_name")
         if not isinstance(name, str) or not name:
             self._error("dataset_no_file_name", key="file_name", keys=list(raw))
+            return ()
+        if self.remote:
+            self._error("dataset_file_remote", key="file_name", path=name)
             return ()
         path = self.info_file.parent / name
         if path.is_dir():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,13 @@ from engine.errors import DataError, EnvironmentProblem, Problem
 from engine.fingerprints import file_sha256
 
 _PATIENCE = 20.0  # seconds
+_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+# What `datasets` says where a part of a set that was asked for is not in it.
+_PARTS = {
+    "split": ("unknown split", "bad split", "unrecognized instruction", "rounding"),
+    "subset": ("config name is missing", "builderconfig", "not found. available"),
+    "folder": ("any data file", "no (supported) data files"),
+}
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
@@ -25,6 +33,7 @@ def hub_rows(hub: HubSet, cache_dir: str | None = None) -> Iterator[Row]:
 
     Raises EnvironmentProblem where the hub is out of reach, DataError where it has no such set, subset or split.
     """
+    _require_name(hub)
     import datasets
     from datasets.exceptions import DatasetsError
 
@@ -48,6 +57,7 @@ def hub_state(hub: HubSet) -> str:
 
     Without the hub, the commit that was fetched last. Raises EnvironmentProblem where there is none either.
     """
+    _require_name(hub)
     folder = Path(hub.name)
     if folder.is_dir():
         files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -92,6 +102,11 @@ def _fetched(name: str) -> str | None:
     return main.read_text().strip() if main.is_file() else None
 
 
+def _require_name(hub: HubSet) -> None:
+    if not _NAME.fullmatch(hub.name) and not Path(hub.name).is_dir():
+        raise DataError(Problem("hub_set_name", {"name": hub.name}, "hf_hub_url"))
+
+
 def _refusal(hub: HubSet, error: Exception) -> DataError | EnvironmentProblem:
     """The library's complaint as a problem with what to do."""
     said = reason_of(error)
@@ -100,10 +115,10 @@ def _refusal(hub: HubSet, error: Exception) -> DataError | EnvironmentProblem:
     params = {"name": hub.name, "reason": said}
     if status in (401, 403) or "gated" in lower:
         return EnvironmentProblem(Problem("hub_set_gated", params, "hf_hub_url"))
-    if isinstance(error, ValueError) and ("config" in lower or "split" in lower):
-        key = "split" if "split" in lower else "subset"
-        given = {"value": hub.split if key == "split" else hub.subset or "null", "part": key}
-        return DataError(Problem("hub_set_part", {**params, **given}, key))
+    for part, words in _PARTS.items():
+        if any(word in lower for word in words):
+            value = getattr(hub, part) or "null"
+            return DataError(Problem("hub_set_part", {**params, "part": part, "value": value}, part))
     if status == 404 or "doesn't exist" in lower:
         return DataError(Problem("hub_set_unknown", params, "hf_hub_url"))
     code = "hub_set_offline" if offline() else "hub_set_unreachable"

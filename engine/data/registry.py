@@ -40,11 +40,12 @@ class Registry:
         """The entries of these names, in this order. Raises DataError with every problem of all of them."""
         if self.online:
             return [DatasetEntry(name, (), hub=HubSet(name)) for name in names]
+        remote = is_remote(self.dataset_dir)
         found: list[DatasetEntry] = []
         problems: list[Problem] = []
         for name in names:
             try:
-                found.append(EntryReader(name, self.entries, self.path, self.lines.get(name)).entry())
+                found.append(EntryReader(name, self.entries, self.path, self.lines.get(name), remote).entry())
             except DataError as error:
                 problems.extend(error.problems)
         if problems:

@@ -44,6 +44,10 @@ REGISTRY_MESSAGES: dict[str, Message] = {
     "dataset_media": Message("{name!r} has images, videos or audios ({key}); this tool trains on text only"),
     "dataset_formatting": Message("formatting {formatting!r} of {name!r} is none of {formats}"),
     "dataset_no_file_name": Message("{name!r} has no file_name; it has {keys}", "Name a file or a folder of files."),
+    "dataset_file_remote": Message(
+        "{name!r} is the file {path} beside a dataset_info.json that lies on the hub",
+        "Download both and set dataset_dir to their folder.",
+    ),
     "dataset_file_missing": Message("the file of {name!r} is not there: {path}", "There is: {exists}"),
     "dataset_file_missing_near": Message(
         "the file of {name!r} is not there: {path}; is {nearest} meant?", "There is: {exists}"
@@ -150,8 +154,13 @@ REGISTRY_MESSAGES: dict[str, Message] = {
         "Accept its terms on the hub, then run hf auth login or set HF_TOKEN in the environment.",
     ),
     "hub_set_unknown": Message("the hub has no {name!r}: {reason}", "Check the name, organisation/name, and its case."),
+    "hub_set_name": Message(
+        "{name!r} is neither a folder that is there nor the name of a dataset on the hub",
+        "Such a name has two parts: organisation/name.",
+    ),
     "hub_set_part": Message(
-        "{name!r} has no {part} {value}: {reason}", "Correct {part} in dataset_info.json; the hub's page lists them."
+        "{part} {value} of {name!r} is not there: {reason}",
+        "Correct {part} in dataset_info.json; the set's page on the hub shows what there is.",
     ),
     "hub_script": Message(
         "{name!r} needs a loading script, which datasets 4 and later do not run",

@@ -358,7 +358,7 @@ def test_random_damage_never_ends_in_a_traceback(tmp_path, name):
             assert error.problems[0].file == str(path)
 
 
-OWN = "registry entries entry_reader formats columns turns chats calls hub tally mixing shapes transform".split()
+OWN = "registry entries entry_reader formats columns turns chats calls hub tally mixing shapes transform".split()  # noqa: SIM905
 
 
 def test_every_code_has_words():
@@ -383,3 +383,46 @@ def test_real_files_read_as_json_reads_them():
         rows, file = read(path)
         assert rows == json.loads(path.read_text("utf-8"))
         assert not file.bad and not file.notes
+
+
+@pytest.mark.parametrize("form", ["stream", "file", "datasets"])
+def test_arrow_in_both_forms_and_as_datasets_writes_it(tmp_path, form):
+    import datasets
+    import pyarrow as pa
+
+    rows = [{"q": f"é{number}", "m": [{"role": "user", "n": None}]} for number in range(2500)]
+    path = tmp_path / "x.arrow"
+    if form == "datasets":
+        datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "set")
+        path = tmp_path / "set" / "data-00000-of-00001.arrow"
+    else:
+        table = pa.Table.from_pylist(rows)
+        with (pa.ipc.new_stream if form == "stream" else pa.ipc.new_file)(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=700)
+    found, file = read(path)
+    assert found == rows and not file.bad and not file.notes
+    assert [(row.line, row.number) for row in read_rows(path, limit=2)] == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("text", ["a\n\nb\r\nc", "a\n", "\n\n", " a \n\tb\n", "中\u2028文\nx", "a\rb"])
+def test_every_line_of_a_text_file_is_a_row_as_datasets_reads_it(tmp_path, text):
+    import datasets
+
+    path = write(tmp_path, "x.txt", text)
+    wanted = datasets.load_dataset("text", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert read(path)[0] == [{"text": line} for line in wanted["text"]]
+    assert [row.line for row in read_rows(path)] == list(range(1, len(wanted) + 1))
+
+
+def test_a_wide_text_file_has_the_same_lines(tmp_path):
+    assert read(write(tmp_path, "x.txt", "a\n\nb\n".encode("utf-16")))[0] == [
+        {"text": "a"},
+        {"text": ""},
+        {"text": "b"},
+    ]
+
+
+def test_bad_lines_of_a_text_file_cost_no_other(tmp_path):
+    found, file = read(write(tmp_path, "x.txt", b"a\n\xff\nb\0\n" + b"c" * 30))
+    assert found == [{"text": "a"}, {"text": "c" * 30}]
+    assert [(bad.code, bad.line, bad.column) for bad in file.bad] == [("data_not_utf8", 2, 1), ("data_nul", 3, 2)]

@@ -202,3 +202,85 @@ def test_registering_never_writes_over_a_registry_it_cannot_read(folder):
 
 def test_registering_creates_the_file(tmp_path):
     assert json.loads(register(tmp_path, "中", {"file_name": "x"}).read_text("utf-8")) == {"中": {"file_name": "x"}}
+
+
+HUB = {"hf_hub_url": "org/set", "ms_hub_url": "Org/set"}
+ROLES = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+# One of every structure among the 104 entries that LLaMA-Factory ships, and what it comes to: None is an entry.
+SHIPPED = [
+    ({"file_name": "rows.json"}, None),
+    ({"file_name": "rows.json", "formatting": "sharegpt", "columns": {"messages": "c", "tools": "t"}}, None),
+    (
+        {"file_name": "rows.json", "formatting": "sharegpt", "columns": {"messages": "m", "images": "i"}},
+        "dataset_media",
+    ),
+    (
+        {"file_name": "rows.json", "formatting": "sharegpt", "columns": {"messages": "m", "audios": "a"}},
+        "dataset_media",
+    ),
+    ({"file_name": "rows.json", "ranking": True, "formatting": "sharegpt"}, "dataset_ranking"),
+    (
+        {"file_name": "rows.json", "formatting": "sharegpt", "columns": {"messages": "m", "kto_tag": "l"}},
+        "dataset_ranking",
+    ),
+    ({"file_name": "rows.json", "columns": {"prompt": "text"}}, "dataset_columns_incomplete"),  # pre-training text
+    (HUB, None),
+    ({**HUB, "om_hub_url": "Org/set"}, None),
+    ({"hf_hub_url": "org/set"}, None),
+    ({"hf_hub_url": "org/set", "columns": {"prompt": "p", "query": "q", "response": "r", "history": "h"}}, None),
+    ({**HUB, "columns": {"prompt": "p", "response": "r", "system": "s"}}, None),
+    ({**HUB, "formatting": "sharegpt"}, None),
+    ({**HUB, "formatting": "sharegpt", "columns": {"messages": "m"}, "tags": ROLES}, None),
+    ({**HUB, "formatting": "sharegpt", "columns": {"messages": "m"}, "tags": {**ROLES, "system_tag": "system"}}, None),
+    ({**HUB, "formatting": "sharegpt", "split": "train_sft"}, None),
+    ({**HUB, "subset": "zh", "folder": "data", "split": "train"}, None),
+    ({**HUB, "ranking": True, "columns": {"prompt": "p", "chosen": "c", "rejected": "r"}}, "dataset_ranking"),
+    ({**HUB, "formatting": "sharegpt", "columns": {"messages": "m", "videos": "v"}}, "dataset_media"),
+    ({"hf_hub_url": "org/set", "columns": {"prompt": "text"}}, "dataset_columns_incomplete"),
+    ({"ms_hub_url": "Org/set"}, "dataset_other_hub"),
+    ({"script_url": "ultra_chat", "formatting": "sharegpt"}, "dataset_script"),
+]
+
+
+@pytest.mark.parametrize(("info", "refusal"), SHIPPED)
+def test_every_kind_of_entry_that_llamafactory_ships_is_read_or_refused(folder, info, refusal):
+    if refusal is None:
+        entry = resolve(folder, info)
+        assert not entry.notes
+        assert (entry.hub is None) == ("hf_hub_url" not in info) and bool(entry.files) == (entry.hub is None)
+        if entry.hub:
+            assert (entry.hub.name, entry.hub.subset, entry.hub.folder, entry.hub.split) == (
+                "org/set",
+                info.get("subset"),
+                info.get("folder"),
+                info.get("split", "train"),
+            )
+        return
+    assert refusal in {problem.code for problem in problems(folder, info)}
+
+
+def test_what_decides_the_conversations_is_told_apart(folder):
+    """The cache of tokens rests on it."""
+    infos = [
+        {"file_name": "rows.json"},
+        {"file_name": "rows.json", "num_samples": 3},
+        {"file_name": "rows.json", "split": "train[:3]"},
+        {"file_name": "rows.json", "columns": {"prompt": "instruction", "response": "output"}},
+        {"file_name": "rows.json", "formatting": "sharegpt"},
+        {"file_name": "rows.json", "formatting": "openai"},
+        {"file_name": "rows.json", "formatting": "openai", "tags": ROLES},
+        {"hf_hub_url": "org/set"},
+        {"hf_hub_url": "org/set", "subset": "zh"},
+        {"hf_hub_url": "org/set", "split": "test"},
+    ]
+    meanings = [json.dumps(resolve(folder, info).meaning(), sort_keys=True) for info in infos]
+    assert len(set(meanings)) == len(infos)
+    assert resolve(folder, {"file_name": "many"}).meaning() == resolve(folder, infos[0]).meaning()
+
+
+def test_a_folder_may_mix_json_and_jsonl_and_hold_arrow_or_txt(folder):
+    for kind, names in {"j": ("a.json", "b.jsonl"), "w": ("a.arrow",), "t": ("a.txt", "b.txt")}.items():
+        (folder / kind).mkdir()
+        for name in names:
+            (folder / kind / name).write_text("x")
+        assert [path.name for path in resolve(folder, {"file_name": kind}).files] == list(names)

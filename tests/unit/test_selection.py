@@ -12,11 +12,26 @@ from engine.data.mixing import mix
 from engine.data.selection import Slice, drawn, parse_split, sliced
 from engine.errors import ConfigError
 
-SPECS = (
-    "train train[:10%] train[10%:] train[:3] train[-3:] train[2:-2] train[-10%:] train[:-10%] train[5:2] train[:500]"
-    " train[33%:66%] train[:1%] train[:1]+train[-1:] train[50%:]+train[:50%] train[:] train[1_0:2_0]"
-    " train[:7%](pct1_dropremainder) train[50%:](closest)"
-).split()
+SPECS = [
+    "train",
+    "train[:10%]",
+    "train[10%:]",
+    "train[:3]",
+    "train[-3:]",
+    "train[2:-2]",
+    "train[-10%:]",
+    "train[:-10%]",
+    "train[5:2]",
+    "train[:500]",
+    "train[33%:66%]",
+    "train[:1%]",
+    "train[:1]+train[-1:]",
+    "train[50%:]+train[:50%]",
+    "train[:]",
+    "train[1_0:2_0]",
+    "train[:7%](pct1_dropremainder)",
+    "train[50%:](closest)",
+]
 
 
 @pytest.mark.parametrize("rows", [1, 9, 100, 137, 250])

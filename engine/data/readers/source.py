@@ -82,7 +82,8 @@ def read_lines(path: Path, found: Findings) -> Iterator[tuple[int, str]]:
     """
     if text_encoding(path, found) != "utf-8":
         text, _ = read_text(path, found)
-        yield from enumerate(re.split("\r\n|\n|\r", text), 1)
+        parts = re.split("\r\n|\n|\r", text)
+        yield from enumerate(parts if parts[-1] else parts[:-1], 1)
         return
     with open(path, "rb") as stream:
         number = 0

@@ -10,21 +10,12 @@ from engine.data.readers.source import UNDECODED, read_lines
 
 
 def text_rows(path: Path, found: Findings) -> Iterator[Row]:
-    """Rows of a .txt file. What follows the last line end is no row where it is empty."""
-    held: tuple[int, str] | None = None
+    """Rows of a .txt file, in the order of the file."""
     for number, line in read_lines(path, found):
-        if held is not None:
-            yield from _row(*held, found)
-        held = (number, line)
-    if held is not None and held[1]:
-        yield from _row(*held, found)
-
-
-def _row(number: int, line: str, found: Findings) -> Iterator[Row]:
-    match = None if line.isascii() else UNDECODED.search(line)
-    if match:
-        found.bad_row("data_not_utf8", number, match.start() + 1)
-    elif "\0" in line:
-        found.bad_row("data_nul", number, line.index("\0") + 1)
-    else:
-        yield Row({"text": line}, found.file, number, number - 1)
+        match = None if line.isascii() else UNDECODED.search(line)
+        if match:
+            found.bad_row("data_not_utf8", number, match.start() + 1)
+        elif "\0" in line:
+            found.bad_row("data_nul", number, line.index("\0") + 1)
+        else:
+            yield Row({"text": line}, found.file, number, number - 1)
