@@ -12,13 +12,16 @@ from engine.pipeline import Plan
 from engine.runs.launch import python_module, worker_environment
 
 
-def dry_run(plan: Plan) -> dict[str, Any]:
-    """The plan as data: steps, files to be written, and, where there is training, rows, tokens and steps."""
+def dry_run(plan: Plan, *, force: bool = False) -> dict[str, Any]:
+    """The plan as data: steps, files to be written, and, where there is training, rows, tokens and steps.
+
+    Raises DataError where a run would be stopped because of its data, unless `force`.
+    """
     shown: dict[str, Any] = {"steps": plan.steps, "done": plan.done, "outputs": plan.outputs}
     shown["files"] = _files(plan)
     shown["aside"] = [str(path) for path in plan.aside]
     if plan.job.train and "train" in plan.steps:
-        shown["training"] = _count(plan)
+        shown["training"] = _count(plan, force)
     return shown
 
 
@@ -32,11 +35,11 @@ def _files(plan: Plan) -> list[str]:
     return [*found, f"{plan.job.runs}{os.sep}…"] if found else found
 
 
-def _count(plan: Plan) -> dict[str, Any]:
+def _count(plan: Plan, force: bool) -> dict[str, Any]:
     """Tokenise in a worker (its cache serves the run later) and do the arithmetic of steps."""
     result = subprocess.run(
         python_module("engine.data.count"),
-        input=json.dumps(plan.spec["train"]),
+        input=json.dumps({**plan.spec["train"], "force": force}),
         capture_output=True,
         text=True,
         env=worker_environment(),

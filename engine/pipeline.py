@@ -85,6 +85,7 @@ def launch(
     overrides: Sequence[str] = (),
     fresh: bool = False,
     require_gpu: bool = False,
+    force: bool = False,
     listen: Callable[[Event], None] = lambda event: None,
     progress: Progress = lambda what, done, total: None,
     outlives_viewer: bool,
@@ -95,7 +96,7 @@ def launch(
     Without `outlives_viewer` the run ends, after a checkpoint, when this process does. `cwd`: where relative paths of
     a bare file begin.
     """
-    plan = _prepare(source, overrides, fresh, require_gpu, listen, progress, cwd)
+    plan = _prepare(source, overrides, fresh, require_gpu, force, listen, progress, cwd)
     if not plan.steps:
         return Launched(None, None, plan.outputs, already_done=True)
     started, worker = _start(plan, listen, outlives_viewer)
@@ -108,6 +109,7 @@ def run(
     overrides: Sequence[str] = (),
     fresh: bool = False,
     require_gpu: bool = False,
+    force: bool = False,
     listen: Callable[[Event], None] = lambda event: None,
     progress: Progress = lambda what, done, total: None,
     has_terminal: bool = False,
@@ -116,10 +118,11 @@ def run(
     """Do what a config says, in a worker of its own, and wait for it.
 
     The same config again resumes an interrupted run and leaves a finished one alone; `fresh` moves what is there aside.
+    `force` trains on data that would ruin a run (engine.data.gate).
     `listen` gets every event; `progress` what is done before the worker starts. Raises ConfigError, DataError and
     EnvironmentProblem for everything that is found before the start; afterwards the exit code tells.
     """
-    plan = _prepare(source, overrides, fresh, require_gpu, listen, progress, cwd)
+    plan = _prepare(source, overrides, fresh, require_gpu, force, listen, progress, cwd)
     if not plan.steps:
         return Outcome(EXIT_OK, None, plan.outputs, already_done=True)
     with Viewer(listen, has_terminal) as viewer:
@@ -137,6 +140,7 @@ def _prepare(
     overrides: Sequence[str],
     fresh: bool,
     require_gpu: bool,
+    force: bool,
     listen: Callable[[Event], None],
     progress: Progress,
     cwd: Path | None,
@@ -144,7 +148,7 @@ def _prepare(
     """The plan, with what it takes to do the same again from anywhere; its notes are told."""
     cwd = (cwd or Path.cwd()).absolute()
     plan = make_plan(load_job(Path(source), overrides, cwd), fresh=fresh, require_gpu=require_gpu, progress=progress)
-    plan.spec |= {"overrides": list(overrides), "cwd": str(cwd), "require_gpu": require_gpu}
+    plan.spec |= {"overrides": list(overrides), "cwd": str(cwd), "require_gpu": require_gpu, "force": force}
     for note in plan.notes:
         listen({"type": "warning", **note.as_dict()})
     return plan

@@ -28,13 +28,15 @@ def replay_file(
     fresh: bool,
     as_json: bool,
     require_gpu: bool = False,
+    force: bool = False,
     only: str | None = None,
     detach: bool = False,
     cwd: Path | None = None,
 ) -> int:
     """Run a config and return the exit code. `only`: the command takes just that kind of file.
 
-    `detach`: start it and return. `cwd`: where relative paths of a bare file begin, if not here.
+    `force`: data that would ruin a run does not stop it. `detach`: start it and return. `cwd`: where relative paths of
+    a bare file begin, if not here.
     """
     try:
         if only:
@@ -43,7 +45,7 @@ def replay_file(
             if dry:
                 job = load_job(file, overrides, cwd)
                 plan = pipeline.make_plan(job, fresh=fresh, require_gpu=require_gpu, progress=report.progress)
-                shown = dry_run(plan)
+                shown = dry_run(plan, force=force)
                 for note in plan.notes:
                     report.problem(note)
             elif detach:
@@ -52,6 +54,7 @@ def replay_file(
                     overrides=overrides,
                     fresh=fresh,
                     require_gpu=require_gpu,
+                    force=force,
                     listen=report.event,
                     progress=report.progress,
                     outlives_viewer=True,
@@ -63,6 +66,7 @@ def replay_file(
                     overrides=overrides,
                     fresh=fresh,
                     require_gpu=require_gpu,
+                    force=force,
                     listen=report.event,
                     progress=report.progress,
                     has_terminal=has_terminal(),

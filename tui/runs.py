@@ -80,6 +80,7 @@ def resume_run(given: str | None, detach: bool, as_json: bool) -> int:
         fresh=False,
         as_json=as_json,
         require_gpu=found.require_gpu,
+        force=found.force,
         detach=detach,
         cwd=found.cwd,
     )

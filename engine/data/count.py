@@ -11,20 +11,27 @@ from typing import Any
 import msgspec
 
 from engine.config.schema import TrainConfig
+from engine.data.gate import gate
 from engine.data.prepare import prepare
 from engine.errors import ProblemError
 
 
 def count(spec: dict[str, Any]) -> dict[str, Any]:
-    """{samples, held_back, tokens, labelled, longest, steps_per_epoch, steps, notes} of a run's train part."""
+    """{samples, held_back, tokens, labelled, longest, steps_per_epoch, steps, notes} of a run's train part.
+
+    `force` in the spec: what would ruin the run is among the notes instead of raised.
+    """
     config = msgspec.convert(spec["config"], TrainConfig)
+    model, force = Path(spec["model_path"]), bool(spec.get("force"))
     prepared = prepare(
         config,
-        Path(spec["model_path"]),
+        model,
         hashes=spec["data_sha256"],
         progress=lambda done, total: None,
         should_stop=lambda: False,
+        force=force,
     )
+    notes = [*prepared.notes, *gate(prepared, config, model, force=force)]
     report = prepared.train.report
     return {
         "samples": len(prepared.train),
@@ -34,7 +41,7 @@ def count(spec: dict[str, Any]) -> dict[str, Any]:
         "longest": report.longest,
         "steps_per_epoch": steps_per_epoch(len(prepared.train), config),
         "steps": total_steps(len(prepared.train), config),
-        "notes": [problem.as_dict() for problem in prepared.notes],
+        "notes": [problem.as_dict() for problem in notes],
     }
 
 

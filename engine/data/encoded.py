@@ -36,6 +36,7 @@ class EncodeReport:
     packed_rows: int = 0  # rows that the kept ones were packed into; 0 without packing
     fully_masked: int = 0  # rows kept without a single label
     fully_masked_first: list[Origin] = field(default_factory=list)
+    sets: list[dict[str, Any]] = field(default_factory=list)  # what became of each dataset's rows: Tally.as_dict
     problems: list[Problem] = field(default_factory=list)  # one warning a reason for dropped rows, with its count
 
     def count(

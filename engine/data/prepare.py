@@ -16,7 +16,7 @@ from engine.config.schema import TrainConfig
 from engine.data import token_cache
 from engine.data.chat_template import chat_template_for
 from engine.data.encode import Encoder
-from engine.data.encoded import Encoded, Prompts, check_encoded
+from engine.data.encoded import Encoded, Prompts
 from engine.data.formats import Tally
 from engine.data.options import EncodeOptions
 from engine.data.sets import entries_of, evaluation_names, load_sets, shares
@@ -45,6 +45,7 @@ class Prepared:
     rows: dict[str, Tally] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
     from_cache: bool = False
+    own_chat_template: str | None = None  # the model's, before that of a named template takes its place
 
     @property
     def held_back(self) -> int:
@@ -72,15 +73,20 @@ def prepare(
     hashes: dict[str, str],
     progress: Callable[[int, int], None],
     should_stop: Callable[[], bool],
+    force: bool = False,
 ) -> Prepared:
-    """Tokenise what `config` names, or take it from the cache. Raises ConfigError and DataError before any training."""
+    """Tokenise what `config` names, or take it from the cache. Raises ConfigError and DataError before any training.
+
+    Whether it is fit to be trained on is for engine.data.gate to say. `force`: a template may add tokens to the
+    tokenizer though the model does not grow.
+    """
     if config.preprocessing_num_workers:  # read by the Rust tokenizer when its threads start
         os.environ["RAYON_NUM_THREADS"] = str(config.preprocessing_num_workers)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=config.trust_remote_code, local_files_only=True)
     template = load_template(config.template, default_system=config.default_system, tool_format=config.tool_format)
-    notes = prepare_tokenizer(tokenizer, template)
+    notes = prepare_tokenizer(tokenizer, template, resize_vocab=config.resize_vocab or force)
     encoder = Encoder(tokenizer, template, EncodeOptions.of(config))
     key = _key(config, model, tokenizer, hashes)
     sets = None if config.overwrite_cache else _cached(config, key)
@@ -96,9 +102,8 @@ def prepare(
     prepared.from_cache = from_cache
     prepared.evaluations = {name[5:]: tokens for name, tokens in sets.items() if isinstance(tokens, Encoded)}
     prepared.prompts = {name[5:]: tokens for name, tokens in sets.items() if isinstance(tokens, Prompts)}
-    if config.dataset:
-        check_encoded(prepared.train)
     prepared.notes += prepared.train.report.warnings()
+    prepared.own_chat_template = tokenizer.chat_template
     own = chat_template_for(tokenizer, template)
     if own is not None:  # what is saved must render what was trained
         tokenizer.chat_template = own
@@ -123,6 +128,7 @@ def _encode(
     samples = load_sets(config)
     train = encoder.encode_all(samples.train, progress, should_stop)
     # Kept with the tokens, so that a cached run tells of them too.
+    train.report.sets = [tally.as_dict() for tally in samples.tallies.values()]
     train.report.problems[:0] = [warning for tally in samples.tallies.values() for warning in row_warnings(tally)]
     encode = encoder.encode_prompts if config.predict_with_generate else encoder.encode_all
     held = {f"eval-{name}": encode(rows, None, should_stop) for name, rows in samples.evaluations.items()}

@@ -6,14 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.config.schema import TrainConfig
 from engine.data.comparing import Difference, first_difference
 from engine.data.encoded import Encoded, check_encoded, where
 from engine.data.histogram import MARKS, Lengths
@@ -24,6 +22,7 @@ from engine.text import one_line
 
 SHORT = 64  # tokens: an answer of more is not empty
 EXCERPT = 60  # characters of a row that is told of
+PROBES = 8  # tokens of a row that are looked at before rows are compared whole
 MANY = 0.5  # share of duplicates worth a warning
 
 
@@ -133,12 +132,15 @@ def measure(encoded: Encoded, tokenizer: Any, stop_ids: Sequence[int], *, prompt
 def findings(
     part: Part,
     encoded: Encoded,
-    config: TrainConfig,
     template: Template | None,
     ends: Sequence[tuple[int, str]],
     vocabulary: int | None,
+    grows: bool,
 ) -> list[Problem]:
-    """What would ruin training on `part` (errors) and what else its figures say (warnings)."""
+    """What would ruin training on `part` (errors) and what else its figures say (warnings).
+
+    `grows`: the model's embedding follows the tokenizer.
+    """
     found: list[Problem] = []
     try:
         check_encoded(encoded)
@@ -146,7 +148,7 @@ def findings(
         found += error.problems
     if part.labelled and not part.end_rows:
         found.append(_no_end(part, encoded, template, ends))
-    if vocabulary is not None and part.largest_id >= vocabulary and not config.resize_vocab:
+    if vocabulary is not None and part.largest_id >= vocabulary and not grows:
         params = {"largest": part.largest_id, "last": vocabulary - 1}
         found.append(Problem("ids_beyond_embedding", params, key="resize_vocab"))
     if part.duplicates > MANY * part.rows:
@@ -203,23 +205,31 @@ def _no_end(part: Part, encoded: Encoded, template: Template | None, ends: Seque
 
 def _rows_with(marked: npt.NDArray[np.bool_], bounds: npt.NDArray[np.int64]) -> int:
     """Rows in which anything is marked; `marked` [tokens]."""
-    before = np.concatenate([[0], np.cumsum(marked)])
-    return int((before[bounds[1:]] > before[bounds[:-1]]).sum())
+    return len(np.unique(np.searchsorted(bounds, np.flatnonzero(marked), side="right")))
 
 
 def _duplicates(
     ids: npt.NDArray[np.int32], bounds: npt.NDArray[np.int64]
 ) -> tuple[int, int, npt.NDArray[np.int32] | None]:
     """(rows that repeat an earlier one, how often the most frequent stands there, its ids)."""
-    edges = bounds.tolist()
-    counts = Counter(hash(ids[start:end].tobytes()) for start, end in pairwise(edges))
-    if not counts:
-        return 0, 0, None
-    wanted, times = counts.most_common(1)[0]
+    starts, lengths = bounds[:-1], np.diff(bounds)
+    filled = np.flatnonzero(lengths)
+    # Rows whose length and a few tokens occur once are no duplicates: only the others are compared whole.
+    keys = lengths[filled].astype(np.uint64)
+    for part in range(1, PROBES + 1):
+        keys = keys * np.uint64(1_000_003) + ids[starts[filled] + lengths[filled] * part // (PROBES + 1)].astype(
+            np.uint64
+        )
+    _, place, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    alike = [ids[bounds[row] : bounds[row + 1]] for row in filled[counts[place] > 1].tolist()]
+    hashes = [hash(row.tobytes()) for row in alike]
+    if not hashes:
+        return 0, min(len(lengths), 1), None
+    found = Counter(hashes)
+    most, times = found.most_common(1)[0]
     if times == 1:
         return 0, 1, None
-    row = next(ids[start:end] for start, end in pairwise(edges) if hash(ids[start:end].tobytes()) == wanted)
-    return len(bounds) - 1 - len(counts), times, row
+    return len(hashes) - len(found), times, alike[hashes.index(most)]
 
 
 def _empty_answers(
@@ -231,18 +241,22 @@ def _empty_answers(
     first[1:] &= ~learnt[:-1]
     starts = bounds[:-1][bounds[:-1] < bounds[1:]]
     first[starts] = learnt[starts]
-    begins = np.flatnonzero(first)
-    ends = np.flatnonzero(~learnt | first)
-    # The next place, after its beginning, that is not learnt or begins another stretch.
-    stops = np.append(ends, len(labels))[np.searchsorted(ends, begins, side="right")]
-    short = stops - begins <= SHORT
     texts, stop = TokenTexts(tokenizer), set(stop_ids)
+    begins = np.flatnonzero(first)
+    blank = [token for token in np.unique(labels[begins]).tolist() if token in stop or _may_be_empty(texts(token))]
     empty = 0
-    for begin, end in zip(begins[short].tolist(), stops[short].tolist(), strict=True):
-        stretch = labels[begin:end].tolist()
+    for begin in begins[np.isin(labels[begins], np.asarray(blank, np.int32))].tolist():
+        row_end = int(bounds[np.searchsorted(bounds, begin, side="right")])
+        stretch = labels[begin : min(row_end, begin + SHORT)].tolist()
+        stretch = stretch[: stretch.index(IGNORE)] if IGNORE in stretch else stretch
         rest = [token for token in stretch if token not in stop]
         empty += len(rest) < len(stretch) and not _without_thoughts("".join(map(texts, rest)))
     return empty
+
+
+def _may_be_empty(text: str) -> bool:
+    """Whether an answer that begins with this token can still say nothing."""
+    return not text.strip() or text.lstrip().startswith("<")
 
 
 def _without_thoughts(text: str) -> str:

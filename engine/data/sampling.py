@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -14,15 +15,19 @@ import numpy.typing as npt
 IGNORE = -100
 TOKENS = 40  # shown of one stretch
 STRETCHES = 12  # shown of one row
+LONGEST = 4  # tokens that make up one character
 
-Pieces = tuple[tuple[int, str], ...]
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+
+Pieces = tuple[tuple[tuple[int, ...], str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Tokens in a row that are all learnt, or all only read. `left_out` tokens between `head` and `tail` are not here.
 
-    A token is (id, text); bytes that are no character by themselves are written \\xhh. The text is not safe to print.
+    A piece is (ids, text): one token, or the few that are one character together. Bytes that are no character are
+    written as 0x and two digits each. The text is not safe to print.
     """
 
     learnt: bool
@@ -60,26 +65,53 @@ class TokenTexts:
 
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
-        self._known: dict[int, str] = {}
+        self._known: dict[int, str | bytes] = {}
 
     def __call__(self, token: int) -> str:
         """With its leading space, which decoding alone would drop for some tokenizers."""
+        found = self._look_up(token)
+        return found if isinstance(found, str) else f"0x{found.hex()}"
+
+    def pieces(self, ids: Sequence[int]) -> Pieces:
+        """One piece a token; tokens that only together are a character are one piece."""
+        found: list[tuple[tuple[int, ...], str]] = []
+        start = 0
+        while start < len(ids):
+            ends = range(start + 1, min(start + LONGEST, len(ids)) + 1)
+            end = next((end for end in ends if self._joined(ids[start:end]) is not None), start + 1)
+            found.append((tuple(ids[start:end]), self._joined(ids[start:end]) or self(ids[start])))
+            start = end
+        return tuple(found)
+
+    def _joined(self, ids: Sequence[int]) -> str | None:
+        """The text of one token, or of several that are bytes; None where these are no characters."""
+        parts = [self._look_up(token) for token in ids]
+        if len(parts) == 1 and isinstance(parts[0], str):
+            return parts[0]
+        raw = [part for part in parts if isinstance(part, bytes)]
+        return _whole(b"".join(raw)) if len(raw) == len(parts) else None
+
+    def _look_up(self, token: int) -> str | bytes:
         if token not in self._known:
             self._known[token] = self._text(token)
         return self._known[token]
 
-    def _text(self, token: int) -> str:
+    def _text(self, token: int) -> str | bytes:
+        """Bytes where the token is a part of a character."""
         piece = self._tokenizer.convert_ids_to_tokens(token)
         if piece is None:
             return f"<no token {token}>"
         if token in self._tokenizer.added_tokens_decoder:
             return str(piece)
+        if byte := _BYTE.fullmatch(piece):  # SentencePiece's way to write one
+            return bytes.fromhex(byte[1])
         if piece.startswith("▁"):
             return str(piece).replace("▁", " ")
         text = str(self._tokenizer.decode([token], clean_up_tokenization_spaces=False))
-        if "\ufffd" in text or not text:
-            return _bytes_of(piece)
-        return text
+        if text and "\ufffd" not in text:
+            return text
+        letters = _byte_letters()
+        return bytes(map(letters.__getitem__, piece)) if letters.keys() >= set(piece) else str(piece)
 
 
 def sample_row(
@@ -98,25 +130,21 @@ def sample_row(
 
 
 def _stretch(learnt: bool, ids: Sequence[int], texts: TokenTexts) -> Stretch:
-    def pieces(part: Sequence[int]) -> Pieces:
-        return tuple((token, texts(token)) for token in part)
-
     if len(ids) <= TOKENS:
-        return Stretch(learnt, pieces(ids))
+        return Stretch(learnt, texts.pieces(ids))
     half = TOKENS // 2
-    return Stretch(learnt, pieces(ids[:half]), len(ids) - 2 * half, pieces(ids[-half:]))
+    return Stretch(learnt, texts.pieces(ids[:half]), len(ids) - 2 * half, texts.pieces(ids[-half:]))
 
 
 def _pieces(raw: Sequence[Sequence[Any]]) -> Pieces:
-    return tuple((int(token), str(text)) for token, text in raw)
+    return tuple((tuple(ids), str(text)) for ids, text in raw)
 
 
-def _bytes_of(piece: str) -> str:
-    """A byte-level token as its bytes; anything else as the vocabulary writes it."""
-    table = _byte_letters()
-    if not all(letter in table for letter in piece):
-        return piece
-    return "".join(f"\\x{table[letter]:02x}" for letter in piece)
+def _whole(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 @cache

@@ -33,6 +33,7 @@ class Again:
     source: Path
     overrides: list[str]
     require_gpu: bool
+    force: bool
     cwd: Path | None
 
 
@@ -52,7 +53,8 @@ def again(run: RunFolder) -> Again:
     if not source.exists() and moved.exists():
         source = moved
     overrides: list[str] = config.get("overrides", [])
-    return Again(source, overrides, bool(config.get("require_gpu")), Path(cwd) if cwd else None)
+    asked = (bool(config.get(name)) for name in ("require_gpu", "force"))
+    return Again(source, overrides, *asked, Path(cwd) if cwd else None)
 
 
 def stop(run: RunFolder, *, kill: bool = False, here: Place | None = None) -> How:

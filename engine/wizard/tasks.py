@@ -161,7 +161,8 @@ def start(answers: ProjectAnswers, preset: str, force: bool, progress: Progress)
 def resume(run: Path, progress: Progress) -> dict[str, Any]:
     """Start again what a run was started with; the work goes on where it was saved."""
     found = again(RunFolder(run))
-    return _launch(found.source, progress, overrides=found.overrides, require_gpu=found.require_gpu, cwd=found.cwd)
+    options = {"overrides": found.overrides, "require_gpu": found.require_gpu, "force": found.force, "cwd": found.cwd}
+    return _launch(found.source, progress, **options)
 
 
 def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import statistics
 import numpy as np
 import pytest
 
-from engine.config.schema import TrainConfig
 from engine.data.comparing import first_difference
 from engine.data.encoded import Encoded, EncodeReport
 from engine.data.histogram import Lengths
@@ -22,10 +21,6 @@ from tests.unit.tiny_tokenizer import CHATML, tiny_tokenizer
 @pytest.fixture(scope="module")
 def tokenizer():
     return tiny_tokenizer(eos_token="<|im_end|>", pad_token="<|endoftext|>")
-
-
-def config(**changes):
-    return TrainConfig(model_name_or_path="m", dataset="d", output_dir="o", **changes)
 
 
 def encoded(tokenizer, *rows, packed=None, **report):
@@ -51,10 +46,10 @@ def measured(tokenizer, data, prompts_learnt=False):
     return measure(data, tokenizer, [tokenizer.eos_token_id], prompts_learnt=prompts_learnt)
 
 
-def found(tokenizer, data, template=None, vocabulary=None, **changes):
+def found(tokenizer, data, template=None, vocabulary=None, grows=False):
     part = measured(tokenizer, data)
     ends = [(tokenizer.eos_token_id, "<|im_end|>")]
-    problems = findings(part, data, config(**changes), template, ends, vocabulary)
+    problems = findings(part, data, template, ends, vocabulary, grows)
     for problem in problems:
         assert "{" not in render(problem), "a sentence lacks a value"
     return {problem.code: problem for problem in problems}
@@ -156,7 +151,7 @@ def test_tokens_that_the_model_has_no_row_for(tokenizer):
     largest = int(data.input_ids.max())
     assert found(tokenizer, data, vocabulary=largest + 1) == {}
     assert found(tokenizer, data, vocabulary=largest)["ids_beyond_embedding"].params["largest"] == largest
-    assert found(tokenizer, data, vocabulary=largest, resize_vocab=True) == {}
+    assert found(tokenizer, data, vocabulary=largest, grows=True) == {}
 
 
 def test_mostly_repeated_rows_and_empty_answers_are_warnings(tokenizer):
@@ -181,7 +176,7 @@ def test_a_sample_shows_every_token_with_what_is_learnt(tokenizer):
     assert (read.learnt, learnt.learnt) == (False, True)
     assert "".join(text for _, text in read.head) == "user question"
     assert "".join(text for _, text in learnt.head) == "an answer<|im_end|>"
-    assert [token for token, _ in (*read.head, *learnt.head)] == data.input_ids.tolist()
+    assert [token for ids, _ in (*read.head, *learnt.head) for token in ids] == data.input_ids.tolist()
     assert (sample.number, sample.tokens) == (1, len(data.input_ids))
     assert SampleRow.from_dict(json.loads(json.dumps(sample.as_dict()))) == sample
 
@@ -190,19 +185,22 @@ def test_long_stretches_and_rows_are_cut_in_the_middle_with_counts(tokenizer):
     ids = np.arange(10, 210, dtype=np.int32)
     sample = sample_row(3, ids, ids, TokenTexts(tokenizer))
     (stretch,) = sample.stretches
-    assert len(stretch.head) + stretch.left_out + len(stretch.tail) == 200
-    assert (stretch.head[0][0], stretch.tail[-1][0]) == (10, 209)
+    assert sum(len(ids) for ids, _ in (*stretch.head, *stretch.tail)) + stretch.left_out == 200
+    assert (stretch.head[0][0], stretch.tail[-1][0][-1]) == ((10,), 209)
     striped = np.where(np.arange(200) % 2, ids, IGNORE).astype(np.int32)
     sample = sample_row(3, ids, striped, TokenTexts(tokenizer))
     assert len(sample.stretches) + sample.left_out == 200
-    assert sample.stretches[sample.left_out_after - 1].head[0][0] == 9 + sample.left_out_after
+    assert sample.stretches[sample.left_out_after - 1].head[0][0] == (9 + sample.left_out_after,)
     assert sample.labelled == 100
 
 
 def test_tokens_that_are_parts_of_a_character_show_their_bytes(tokenizer):
-    ids = tokenizer.encode("é", add_special_tokens=False)
+    """Two bytes are é together; one that was cut off is shown as what it is."""
+    ids = tokenizer.encode("né", add_special_tokens=False)
     texts = TokenTexts(tokenizer)
-    assert "".join(texts(token) for token in ids) == "\\xc3\\xa9"
+    assert len(ids) == 3
+    assert texts.pieces(ids) == ((tuple(ids[:1]), "n"), (tuple(ids[1:]), "é"))
+    assert texts.pieces(ids[:2]) == ((tuple(ids[:1]), "n"), (tuple(ids[1:2]), "0xc3"))
     assert texts(99_999) == "<no token 99999>"
 
 

@@ -285,7 +285,7 @@ def recorded(tmp_path: Path, state: str = "stopped") -> tuple[RunFolder, Path]:
     config = tmp_path / "project" / "config.yaml"
     config.parent.mkdir()
     config.write_text("version: 1\n")
-    spec = {"file": str(config), "overrides": ["train.seed=1"], "cwd": str(tmp_path), "require_gpu": True}
+    spec = {"file": str(config), "overrides": ["train.seed=1"], "cwd": str(tmp_path)} | {"require_gpu": True, "force": True}
     run = RunFolder.create(config.parent / "logs", "p", spec)
     run.update_state(state=state)
     return run, config
@@ -293,7 +293,7 @@ def recorded(tmp_path: Path, state: str = "stopped") -> tuple[RunFolder, Path]:
 
 def test_a_run_is_resumed_with_what_it_was_started_with(tmp_path: Path) -> None:
     run, config = recorded(tmp_path)
-    assert control.again(run) == control.Again(config, ["train.seed=1"], True, tmp_path)
+    assert control.again(run) == control.Again(config, ["train.seed=1"], True, True, tmp_path)
 
 
 def test_a_run_of_a_project_that_was_moved_is_resumed_there(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Worker of `data check`: python -m engine.data.review_work, a run's train part as JSON on stdin.
+
+Answers are JSON lines on stdout: {"progress": [rows done, rows in all]}, then one with the Review as `result`, or
+with `problems` and `exit_code`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.config.schema import TrainConfig
+from engine.data.gate import review
+from engine.data.prepare import prepare
+from engine.errors import ProblemError
+from engine.runs.worker import explain
+
+
+def look(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """The review of a run's train part, as `Review.as_dict`."""
+    config = msgspec.convert(spec["config"], TrainConfig)
+    model = Path(spec["model_path"])
+    prepared = prepare(
+        config, model, hashes=spec["data_sha256"], progress=progress, should_stop=lambda: False, force=spec["force"]
+    )
+    return review(prepared, config, model, force=spec["force"]).as_dict()
+
+
+def main() -> None:
+    """One request, its progress, its answer."""
+    spec = json.load(sys.stdin)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries print to stdout now and then
+
+    def tell(**message: Any) -> None:
+        out.write(json.dumps(message, ensure_ascii=True) + "\n")
+        out.flush()
+
+    try:
+        tell(result=look(spec, lambda done, total: tell(progress=[done, total])))
+    except BrokenPipeError:  # nobody listens any more
+        os._exit(1)
+    except Exception as error:
+        if not isinstance(error, ProblemError):
+            traceback.print_exc()
+        problems, code = explain(error)
+        tell(problems=[problem.as_dict() for problem in problems], exit_code=code)
+
+
+if __name__ == "__main__":
+    main()
