@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import EXIT_FAILED, Problem, ProblemError
+from tui.datacheck import data
 
 app = typer.Typer(
     name="sft-wizard",
@@ -29,6 +30,7 @@ Set = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan (files, steps, tokens), then end.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Do it anew; what is in the output folders is moved aside.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
+Force = Annotated[bool, typer.Option("--force", help="Train even where the data would ruin the run.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start it, print the run's id, and return.")]
 RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="End with exit code 3 where no GPU can be used.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the full screen.")]
@@ -40,7 +42,13 @@ Run = Annotated[
         metavar="[RUN]", help="Its id, the beginning of one, or its folder; without, the newest that is going."
     ),
 ]
-ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML or JSON config, or the folder where it lies.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Change keys of the file, as --set does; --KEY VALUE works too."),
+]
+# `--learning_rate 1e-5` after the file is a key, not an option: words that are no option are left to `pairs`.
+WITH_CHANGES = {"ignore_unknown_options": True}
 
 
 def version(asked: bool) -> None:
@@ -76,6 +84,7 @@ def root(
     fresh: Fresh = False,
     as_json: Json = False,
     require_gpu: RequireGpu = False,
+    force: Force = False,
     detach: Detach = False,
     plain: Plain = False,
     lang: Lang = None,
@@ -93,7 +102,7 @@ def root(
     if context.invoked_subcommand:
         return
     if replay is None:
-        if overrides or dry_run or fresh or as_json or require_gpu or detach:
+        if overrides or dry_run or fresh or as_json or require_gpu or force or detach:
             raise typer.BadParameter("is needed with these options", param_hint="--replay FILE")
         from tui.opening import open_wizard
 
@@ -108,41 +117,48 @@ def root(
             fresh=fresh,
             as_json=as_json,
             require_gpu=require_gpu,
+            force=force,
             detach=detach,
         )
     )
 
 
-@app.command()
+@app.command(context_settings=WITH_CHANGES)
 def train(
     file: ConfigFile,
+    changes: Changes = None,
     overrides: Set = None,
     dry_run: DryRun = False,
     fresh: Fresh = False,
     as_json: Json = False,
     require_gpu: RequireGpu = False,
+    force: Force = False,
     detach: Detach = False,
 ) -> None:
     """Train by a train config (LLaMA-Factory's keys); Ctrl+C saves, the same command resumes."""
+    from tui.configs import asked
     from tui.running import replay_file
 
+    file, given = asked(file, changes or [], overrides or [], "train", as_json)
     raise typer.Exit(
         replay_file(
             file,
-            overrides or [],
+            given,
             dry=dry_run,
             fresh=fresh,
             as_json=as_json,
             require_gpu=require_gpu,
+            force=force,
             only="train",
             detach=detach,
         )
     )
 
 
-@app.command()
+@app.command(context_settings=WITH_CHANGES)
 def export(
     file: ConfigFile,
+    changes: Changes = None,
     overrides: Set = None,
     dry_run: DryRun = False,
     fresh: Fresh = False,
@@ -150,29 +166,36 @@ def export(
     detach: Detach = False,
 ) -> None:
     """Merge an adapter into its base model by a merge config, and check the result."""
+    from tui.configs import asked
     from tui.running import replay_file
 
-    raise typer.Exit(
-        replay_file(file, overrides or [], dry=dry_run, fresh=fresh, as_json=as_json, only="merge", detach=detach)
-    )
+    file, given = asked(file, changes or [], overrides or [], "merge", as_json)
+    raise typer.Exit(replay_file(file, given, dry=dry_run, fresh=fresh, as_json=as_json, only="merge", detach=detach))
 
 
-app.command("merge", help="The same as export.")(export)
+app.command("merge", help="The same as export.", context_settings=WITH_CHANGES)(export)
 
 
 @app.command()
 def chat(
     source: Annotated[
         str,
-        typer.Argument(help="A train config, a merge config, a project, a model or adapter folder, or smollm2-135m."),
+        typer.Argument(
+            help="A config that trains, merges or names a model; a project; a model or adapter; smollm2-135m."
+        ),
     ],
     question: Annotated[
         str | None, typer.Argument(help="Ask this and end; without it, from a pipe or a prompt.")
     ] = None,
     base: Annotated[bool, typer.Option("--base", help="Begin with the base model instead of the tuned one.")] = False,
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0, max=5.0, help="0 always takes the likeliest token.")] = 0.0,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer (default: the file's, or 512).")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=5.0, help="0 always takes the likeliest token (default: the file's, or 0)."),
+    ] = None,
 ) -> None:
     """Talk to the tuned model. /base and /tuned switch the weights, /clear forgets, /exit leaves."""
     from tui.talking import talk
@@ -239,6 +262,8 @@ def demo(
 
     raise typer.Exit(run_demo(folder, fresh))
 
+
+app.add_typer(data, name="data")
 
 runs = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(runs, name="runs")

@@ -17,10 +17,15 @@ from engine.runs.launch import python_module, worker_environment
 class ChatClient:
     """A context manager around one worker. `voice` is one of the source's voices."""
 
-    def __init__(self, source: ChatSource, log: Path, *, max_new_tokens: int = 512, temperature: float = 0.0):
+    def __init__(
+        self, source: ChatSource, log: Path, *, max_new_tokens: int | None = None, temperature: float | None = None
+    ):
+        """What is None is the source's, or 512 tokens and temperature 0."""
         self.source = source
         self.log = log
-        self.options = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        given = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        self.options = {"max_new_tokens": 512, "temperature": 0.0, **source.sampling}
+        self.options |= {name: value for name, value in given.items() if value is not None}
         self.process: subprocess.Popen[str]
 
     def __enter__(self) -> ChatClient:

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, 
 from engine.chat.source import ChatSource
 from engine.data.conversation import Conversation, Turn
 from engine.data.encode import render_prompt
+from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
 from engine.train.precision import cpu_has_fast_bf16
 
@@ -23,27 +24,33 @@ class Session:
 
     def __init__(self, source: ChatSource):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = "auto" if device.type == "cuda" or cpu_has_fast_bf16() else torch.float32
+        fast = device.type == "cuda" or cpu_has_fast_bf16()
+        dtype = getattr(torch, source.dtype) if source.dtype else "auto" if fast else torch.float32
         options = {"trust_remote_code": source.trust_remote_code, "local_files_only": True}
         # The adapter's folder holds the tokenizer that it was trained with.
         own = source.adapter if source.adapter and (Path(source.adapter) / "tokenizer_config.json").exists() else None
         self.tokenizer = AutoTokenizer.from_pretrained(own or source.base, **options)
-        self.template = load_template(source.template)
+        self.template = load_template(source.template, default_system=source.default_system)
         prepare_tokenizer(self.tokenizer, self.template)
         self.stops = stop_token_ids(self.tokenizer, self.template)
         model = AutoModelForCausalLM.from_pretrained(source.base, dtype=dtype, device_map={"": device}, **options)
         if source.adapter:
             from peft import PeftModel
 
+            for earlier in source.before:
+                model = PeftModel.from_pretrained(model, earlier).merge_and_unload()
             model = PeftModel.from_pretrained(model, source.adapter)
         self.model = model.eval()
         self.has_adapter = source.adapter is not None
+        self.thinking = EncodeOptions(
+            cutoff_len=0, enable_thinking=source.enable_thinking, preserve_thinking=source.preserve_thinking
+        )
 
     def prompt_ids(self, messages: list[dict[str, str]]) -> list[int]:
         """Token ids up to where the answer begins."""
         system = "".join(m["content"] for m in messages if m["role"] == "system")
         turns = tuple(Turn(m["role"], m["content"]) for m in messages if m["role"] in ("user", "assistant"))  # type: ignore[arg-type]
-        return render_prompt(self.tokenizer, self.template, Conversation(turns, system))
+        return render_prompt(self.tokenizer, self.template, Conversation(turns, system), self.thinking)
 
     def answer(
         self,
@@ -52,12 +59,17 @@ class Session:
         base: bool = False,
         max_new_tokens: int = 512,
         temperature: float = 0.0,
+        skip_special_tokens: bool = True,
         should_stop: Callable[[], bool] = lambda: False,
+        **sampling: float,
     ) -> Iterator[str]:
-        """Pieces of the answer as they come. temperature 0 always takes the likeliest token."""
+        """Pieces of the answer as they come. temperature 0 always takes the likeliest token, and top_p and top_k of
+        `sampling` do nothing; repetition_penalty counts either way."""
         ids = torch.tensor([self.prompt_ids(messages)], device=self.model.device)
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=skip_special_tokens)
+        drawn = {"do_sample": True, "temperature": temperature, **sampling}
+        if temperature <= 0:
+            drawn = {"do_sample": False, "repetition_penalty": sampling.get("repetition_penalty", 1.0)}
         failure: list[BaseException] = []
 
         def generate() -> None:
@@ -72,7 +84,7 @@ class Session:
                         eos_token_id=self.stops,
                         pad_token_id=self.tokenizer.pad_token_id,
                         stopping_criteria=[_Stop(should_stop)],
-                        **sampling,
+                        **drawn,
                     )
             except BaseException as error:
                 failure.append(error)

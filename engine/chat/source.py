@@ -1,25 +1,34 @@
-"""What there is to talk to: a train config, a merge config, a model folder or an adapter folder. No torch."""
+"""What there is to talk to: a config that trains, merges or just names a model, or a folder of weights. No torch."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from engine.config.chatting import load_chat
+from engine.config.finding import kind_of, locate
 from engine.config.jobs import load_job
-from engine.config.schema import MergeConfig, TrainConfig
+from engine.config.reading import read_document
+from engine.config.schema import MergeConfig, TrainConfig, names
 from engine.errors import ConfigError, Problem
 from engine.models import Progress, get_model, inspect_model
 
 CONFIG = "adapter_config.json"
+Tell = Callable[[Problem], None]
 
 
 @dataclass(frozen=True)
 class ChatSource:
-    """`base`: folder of the weights; with an `adapter` they can be asked with and without it. `use_cpu`: no GPU."""
+    """`base`: folder of the weights; with an `adapter` they can be asked with and without it. `use_cpu`: no GPU.
+
+    `before`: adapters merged into the base first. `sampling`: how answers are drawn, where a file says so (temperature,
+    top_p, …). `dtype`: number format of the weights, None for what suits the device.
+    """
 
     base: str
     name: str
@@ -27,6 +36,12 @@ class ChatSource:
     template: str | None = None
     trust_remote_code: bool = False
     use_cpu: bool = False
+    before: list[str] = field(default_factory=list)
+    default_system: str | None = None
+    enable_thinking: bool | None = True
+    preserve_thinking: bool = False
+    sampling: dict[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -38,35 +53,82 @@ class ChatSource:
         return asdict(self)
 
 
-def find_source(given: str, progress: Progress) -> ChatSource:
-    """Raises ConfigError where the path, adapter or model is not there."""
+def find_source(given: str, progress: Progress, tell: Tell = lambda note: None) -> ChatSource:
+    """Raises ConfigError where the path, adapter or model is not there. `tell` hears what has no effect in a file."""
     path = Path(given).expanduser()
     if path.is_dir():
-        return _folder(path.resolve(), progress)
+        return _folder(path.resolve(), progress, tell)
     if not path.suffix and not path.exists():
         return ChatSource(str(get_model(given, progress).path), given)
+    document = read_document(path)
+    if kind_of(document) == "chat":
+        found = load_chat(document, Path.cwd())
+        for note in found.notes:
+            tell(note)
+        inside = found.config.adapter_folder or ""
+        adapters = [str(Path(name) / inside) for name in names(found.config.adapter_name_or_path)]
+        return _with_adapters(found.config, adapters, progress, sampling=found.sampling, dtype=found.dtype)
     job = load_job(path)
     if job.train:
         train = job.train.config
-        _require_adapter(Path(train.output_dir))
-        base = get_model(train.model_name_or_path, progress, code=train.trust_remote_code)
-        return trained_source(train, str(base.path), base.name)
+        if train.finetuning_type == "lora":
+            _require_adapter(Path(train.output_dir))
+            base = get_model(train.model_name_or_path, progress, code=train.trust_remote_code)
+            return trained_source(train, str(base.path), base.name)
+        return trained_source(train, str(inspect_model(Path(train.output_dir)).path), train.output_dir)
     if job.merge:
         merge = job.merge.config
-        if len(merge.adapters) != 1:
-            return _folder(Path(merge.export_dir), progress)
-        adapter = Path(merge.adapters[0])
-        if not (adapter / CONFIG).exists() and (Path(merge.export_dir) / "config.json").exists():
-            return _folder(Path(merge.export_dir), progress)
-        _require_adapter(adapter)
-        base = get_model(merge.model_name_or_path, progress, code=merge.trust_remote_code)
-        return ChatSource(str(base.path), base.name, str(adapter), merge.template, merge.trust_remote_code)
+        there = all((Path(adapter) / CONFIG).exists() for adapter in merge.adapters)
+        if not (merge.adapters and there) and (Path(merge.export_dir) / "config.json").exists():
+            return _folder(Path(merge.export_dir), progress, tell)
+        return _with_adapters(merge, merge.adapters, progress)
     raise ConfigError(Problem("kind_unknown", file=given))
 
 
+def _with_adapters(
+    config: TrainConfig | MergeConfig, adapters: list[str], progress: Progress, **more: Any
+) -> ChatSource:
+    """The base of a config that is no training, with adapters on it: all but the last are merged into it."""
+    for adapter in adapters:
+        _require_adapter(Path(adapter))
+    base = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
+    if isinstance(config, TrainConfig):
+        more |= {"use_cpu": config.use_cpu, **_thinking(config)}
+    return ChatSource(
+        str(base.path),
+        base.name,
+        adapters[-1] if adapters else None,
+        config.template,
+        config.trust_remote_code,
+        before=adapters[:-1],
+        default_system=config.default_system,
+        **more,
+    )
+
+
 def trained_source(train: TrainConfig, base: str, name: str) -> ChatSource:
-    """What a train config makes: its base (folder and name) with and without its adapter."""
-    return ChatSource(base, name, train.output_dir, train.template, train.trust_remote_code, train.use_cpu)
+    """What a train config makes: its base (folder and name) with and without its adapter, or the trained model itself.
+
+    Adapters that training merged into the base are merged here too.
+    """
+    lora = train.finetuning_type == "lora"
+    given = [str(Path(one) / (train.adapter_folder or "")) for one in names(train.adapter_name_or_path)]
+    before = (given if train.create_new_adapter else given[:-1]) if lora else []
+    return ChatSource(
+        base if lora else train.output_dir,
+        name,
+        train.output_dir if lora else None,
+        train.template,
+        train.trust_remote_code,
+        train.use_cpu,
+        before=before,
+        default_system=train.default_system,
+        **_thinking(train),
+    )
+
+
+def _thinking(config: TrainConfig) -> dict[str, Any]:
+    return {"enable_thinking": config.enable_thinking, "preserve_thinking": config.preserve_thinking}
 
 
 def run_source(config: dict[str, Any]) -> ChatSource | None:
@@ -90,12 +152,15 @@ def _require_adapter(folder: Path) -> None:
         raise ConfigError(Problem("adapter_missing", {"path": str(folder), "missing": CONFIG}))
 
 
-def _folder(path: Path, progress: Progress) -> ChatSource:
+def _folder(path: Path, progress: Progress, tell: Tell) -> ChatSource:
     configs = [path / name for name in ("config.yaml", "configs/train_config.yaml") if (path / name).exists()]
-    if configs and not (path / "config.json").exists():
-        return find_source(str(configs[0]), progress)
+    weights = (path / "config.json").exists()
+    if configs and not weights:
+        return find_source(str(configs[0]), progress, tell)
     if (path / CONFIG).exists():
         base_name = str(json.loads((path / CONFIG).read_text()).get("base_model_name_or_path"))
         base = get_model(base_name, progress)
         return ChatSource(str(base.path), base.name, str(path))
+    if not weights and any(path.glob("*.y*ml")):
+        return find_source(str(locate(path)), progress, tell)
     return ChatSource(str(inspect_model(path).path), str(path))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from engine.config.checking import Checked, check
-from engine.config.fates import fates
-from engine.config.reading import Document, parse_value, read_document
+from engine.config.finding import Kind, kind_of, locate
+from engine.config.merging import merges_training, of_training
+from engine.config.overrides import Overrides, with_overrides
+from engine.config.reading import Document, read_document
 from engine.config.schema import (
     DataSource,
     MergeConfig,
@@ -23,7 +25,7 @@ from engine.config.schema import (
 )
 from engine.errors import ConfigError, Problem
 
-Kind = Literal["project", "train", "merge"]
+HUBS = ("ONLINE", "REMOTE:")  # dataset_dir: no folder, the sets are on a hub
 
 
 @dataclass(frozen=True)
@@ -52,35 +54,33 @@ class Job:
 
 
 def load_job(file: Path, overrides: Sequence[str] = (), cwd: Path | None = None) -> Job:
-    """Read any of the three kinds of file. Raises ConfigError with every problem, each with its line."""
+    """Read any of the three kinds of file, or the one that a folder means; a training config with an export_dir over it
+    merges what it trained. Raises ConfigError with every problem, each with its line."""
     cwd = (cwd or Path.cwd()).absolute()
-    document, parts = _with_overrides(read_document(file), overrides)
+    file = locate(file)
+    document, parts = with_overrides(read_document(file), overrides)
     kind = kind_of(document)
     if kind == "project":
         return _project(document, parts, file.absolute())
+    if kind == "chat":
+        raise ConfigError(Problem("kind_chat", {"path": str(file)}, file=document.file))
+    extra: list[Problem] = []
+    if kind == "merge" and merges_training(document):
+        document, note = of_training(document)
+        extra = [note]
     struct: type[msgspec.Struct] = TrainConfig if kind == "train" else MergeConfig
     checked: Checked[Any] = check(document, struct)
     root, notes = _anchor(checked.config, file.absolute(), cwd)
     resolved = absolute(checked, root or cwd)
+    notes = [*extra, *checked.notes, *notes]
     if isinstance(resolved.config, TrainConfig):
+        _require_data(resolved.config, document)
         runs = root / "logs" if root else Path(resolved.config.output_dir) / "logs"
         name = Path(resolved.config.output_dir).name
-        return Job(name, kind, file.absolute(), root, runs, train=resolved, notes=(*checked.notes, *notes))
+        return Job(name, kind, file.absolute(), root, runs, train=resolved, notes=tuple(notes))
     out = Path(resolved.config.export_dir)
     runs = root / "logs" if root else out.parent / "logs"
-    return Job(out.name, kind, file.absolute(), root, runs, merge=resolved, notes=(*checked.notes, *notes))
-
-
-def kind_of(document: Document) -> Kind:
-    """By its keys: config.yaml has train, merge or data; a merge config export_dir; a train config stage or dataset."""
-    values = document.values
-    if "export_dir" in values:
-        return "merge"
-    if "stage" in values or ("dataset" in values and "output_dir" in values):
-        return "train"
-    if values.keys() & {"train", "merge", "data", "project"}:
-        return "project"
-    raise ConfigError(Problem("kind_unknown", file=document.file))
+    return Job(out.name, kind, file.absolute(), root, runs, merge=resolved, notes=tuple(notes))
 
 
 def absolute(checked: Checked[Any], base: Path) -> Checked[Any]:
@@ -91,6 +91,8 @@ def absolute(checked: Checked[Any], base: Path) -> Checked[Any]:
     for name in fields(struct):
         value = getattr(config, name)
         if not is_path(struct, name) or isinstance(value, bool) or not value:
+            continue
+        if name == "dataset_dir" and value.startswith(HUBS):
             continue
         if name == "model_name_or_path":
             folder = base / Path(value).expanduser()
@@ -172,42 +174,14 @@ def _part(document: Document, overrides: Overrides, name: str, struct: type[Any]
     else:
         return None  # its type is reported with config.yaml's own problems
     document = Document(part.file, {**part.values, **given}, part.lines, frozenset(given))
-    return absolute(check(document, struct), root)
+    resolved = absolute(check(document, struct), root)
+    if isinstance(resolved.config, TrainConfig):
+        _require_data(resolved.config, document)
+    return resolved
 
 
-Overrides = dict[str, dict[str, Any]]
-
-
-def _secrets() -> set[str]:
-    """Keys whose value is a secret, under each of their names."""
-    secret = {name for name, fate in fates().items() if fate.secret}
-    return secret | {name for name, fate in fates().items() if fate.new in secret}
-
-
-def _with_overrides(document: Document, overrides: Sequence[str]) -> tuple[Document, Overrides]:
-    """`key=value` over the file, and what `train.key=value` and `merge.key=value` say of config.yaml's parts."""
-    values, parts = {**document.values}, Overrides()
-    lines, overridden = dict(document.lines), set[str]()
-    kind = kind_of(document) if overrides else "train"
-    for given in overrides:
-        name, equals, text = given.partition("=")
-        name = name.strip().lstrip("-")
-        if not equals or not name:
-            raise ConfigError(Problem("override_form", {"given": given}))
-        if name.rpartition(".")[2] in _secrets():
-            raise ConfigError(Problem("secret_on_command_line", key=name))
-        value = parse_value(text)
-        part, dot, inner = name.partition(".")
-        if kind != "project" or (not dot and part in fields(WizardConfig)):
-            values[name] = value
-            overridden.add(name)
-        elif dot and part in ("train", "merge"):
-            parts.setdefault(part, {})[inner] = value
-        elif dot and part == "data":
-            if not isinstance(values.get("data", {}), dict):
-                continue  # its type is reported with the file's own problems
-            values["data"] = {**values.get("data", {}), inner: value}
-            lines.pop(("data", inner), None)
-        else:
-            raise ConfigError(Problem("override_unknown", key=name))
-    return Document(document.file, values, lines, frozenset(overridden)), parts
+def _require_data(config: TrainConfig, document: Document) -> None:
+    """Without a dataset, tokenised data must be there already."""
+    folder = Path(config.tokenized_path or "")
+    if config.do_train and not names(config.dataset) and not (folder.is_dir() and any(folder.iterdir())):
+        raise ConfigError(document.problem("tokenized_missing", "tokenized_path", path=str(folder)))

@@ -7,6 +7,7 @@ from engine.messages import Message
 MESSAGES: dict[str, Message] = {
     "file_missing": Message("There is no file {path}.", "Configs near there: {near}"),
     "file_is_folder": Message("{path} is a folder; a config file is needed.", "Configs inside: {near}"),
+    "folder_several": Message("{path} holds several configs.", "Name one of them: {near}"),
     "file_too_large": Message("The file has {size} bytes; a config has at most {limit}.", "Is this really a config?"),
     "file_unreadable": Message("{path} cannot be read: {reason}."),
     "not_utf8": Message("Not UTF-8 text (byte {offset}).", "Save it as UTF-8."),
@@ -17,7 +18,7 @@ MESSAGES: dict[str, Message] = {
     "yaml_too_many": Message("Expands to more than {limit} values.", "Aliases that repeat each other do this."),
     "duplicate_key": Message("{key} stands twice; the first is on line {first}.", "Keep one of them."),
     "unknown_key": Message("There is no key {key}.", "Did you mean {near}?"),
-    "unknown_key_far": Message("There is no key {key}.", "sft-wizard new DIR writes a config with every common key."),
+    "unknown_key_far": Message("There is no key {key}.", "sft-wizard keys lists every key there is."),
     "missing_key": Message("{key} is missing.", "{help}"),
     "value_wrong": Message("{key} takes {expected}, not {found}."),
     "key_refused": Message("{key} is not supported: {reason}.", "Instead: {instead}."),
@@ -95,10 +96,28 @@ MESSAGES: dict[str, Message] = {
         "sft-wizard new DIR writes all three.",
     ),
     "kind_wrong": Message("This command takes {wanted}; the file is {found}.", "{hint}"),
+    "kind_chat": Message(
+        "{path} names a model and nothing to do with it, as for a chat.",
+        "To talk to it: sft-wizard chat {path}. To train, add stage, dataset and output_dir; to merge, export_dir.",
+    ),
+    "export_dir_missing": Message(
+        "{path} trains. To merge what it trained, say where the merged model goes.",
+        "Add to the command: export_dir=models/{name}",
+    ),
+    "merge_of_training": Message("This is a training config: merging what it trained, {folder}."),
     "nothing_to_do": Message(
         "config.yaml names neither train nor merge nor data.", "Add for example train: configs/train_config.yaml"
     ),
-    "override_form": Message("--set takes key=value, not {given}.", "For example: --set learning_rate=2e-4"),
+    "override_form": Message("Expected key=value, found {given}.", "For example: learning_rate=2e-4"),
+    "option_unknown": Message("There is neither an option nor a key {given}.", "Did you mean {near}?"),
+    "option_unknown_far": Message(
+        "There is neither an option nor a key {given}.", "sft-wizard keys lists every key, --help every option."
+    ),
+    "flags_without_file": Message(
+        "A config file comes first, before {given}.",
+        "Write the flags into a file as `key: value` lines; what changes from run to run may follow it on the command "
+        "line.",
+    ),
     "override_unknown": Message(
         "--set {key}: config.yaml has no such part.", "Write train.{key}=…, merge.{key}=… or data.{key}=…"
     ),

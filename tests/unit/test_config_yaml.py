@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,20 @@ def test_json_windows_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_bytes(b"\xef\xbb\xbflearning_rate: 1e-4\r\nbf16: true\r\n")
     assert read_document(file).values == {"learning_rate": 0.0001, "bf16": True}
+
+
+def test_a_json_config_is_read_as_json_with_its_lines(tmp_path: Path) -> None:
+    """Editors indent JSON by tabs, which YAML takes nowhere; Python writes characters beyond 16 bits as pairs."""
+    values = {"template": "auto", "learning_rate": 1e-4, "run_name": "🦙\t", "data": {"a": [1, None, "no"]}}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(values, indent="\t"))
+    document = read_document(file)
+    assert document.values == values
+    assert (document.line("learning_rate"), document.line("data", "a")) == (3, 6)
+    file.write_text('{\n\t"a": 1,\n\t"a": 2\n}')
+    with pytest.raises(ConfigError) as caught:
+        read_document(file)
+    assert (caught.value.problems[0].code, caught.value.problems[0].line) == ("duplicate_key", 3)
 
 
 def test_lines_are_those_of_the_file() -> None:
