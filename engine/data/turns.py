@@ -90,7 +90,8 @@ class _Alpaca:
         turns: tuple[Turn, ...] = (Turn("user", asked), Turn("assistant", answer_of(values, columns.response)))
         if columns.history is not None:
             turns = (*history_turns(values.get(columns.history), columns.history), *turns)
-        return Conversation(turns, text_of(values, columns.system), _tools(values, columns.tools))
+        system = "" if columns.system is None else text_of(values, columns.system)
+        return Conversation(turns, system, "" if columns.tools is None else _tools(values, columns.tools))
 
 
 class _Chat:

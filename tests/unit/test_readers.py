@@ -426,3 +426,50 @@ def test_bad_lines_of_a_text_file_cost_no_other(tmp_path):
     found, file = read(write(tmp_path, "x.txt", b"a\n\xff\nb\0\n" + b"c" * 30))
     assert found == [{"text": "a"}, {"text": "c" * 30}]
     assert [(bad.code, bad.line, bad.column) for bad in file.bad] == [("data_not_utf8", 2, 1), ("data_nul", 3, 2)]
+
+
+def everything(path: Path) -> tuple:
+    """Rows with their places, bad rows and notes, or the error: all that a reader says of a file."""
+    try:
+        file = read_rows(path)
+        return list(file), file.bad, dict(file.bad_counts), file.notes
+    except DataError as error:
+        return (error.problems,)
+
+
+@pytest.mark.parametrize("piece", [3, 17, 64, 1 << 20])
+def test_an_array_read_in_pieces_is_the_one_read_whole(tmp_path, monkeypatch, piece):
+    """Also a damaged one: what the quick reader does not understand, the thorough one reads from the start."""
+    from engine.data.readers import jsonrows, jsonstream
+
+    sound = [
+        b"[]", b" [ \r\n ] \n", b"\xef\xbb\xbf[" + LINE_A + b",\n\n" + LINE_B + b"\n]\n", b"[" + LINE_A + b"]",
+        json.dumps([A, {"q": "\U0001f999 \u4e2d", "m": [{"x": [1, None]}, "a,{]"]}, B] * 40, indent=2).encode(),
+        json.dumps([A, {"q": "\U0001f999", "a": "[{"}] * 9, ensure_ascii=False).encode(),
+        b"[" + LINE_A + b",\r\n" + LINE_B + b"]", b"[" + LINE_A + b",\r" + LINE_B + b"]",
+        b'[{"q": "\\ud83e\\udd99"}, {"q": "x"}]',
+    ]  # fmt: skip
+    broken = [
+        b"[" + LINE_A, b"[" + LINE_A + b",", b"[" + LINE_A + b"]]", b"[" + LINE_A + b"] x", b"[" + LINE_A + b",]",
+        b"[" + LINE_A + b" " + LINE_B + b"]", b"[1, 2]", b"[" + LINE_A + b", 5, " + LINE_B + b"]", b"[x",
+        b"[" + LINE_A + b', {"q": 1, "q": 2}, ' + LINE_B + b"]", b'[{"q": NaN}, ' + LINE_B + b"]",
+        b"[" + LINE_A + b', {"q": "\xff"}, ' + LINE_B + b"]", b'[{"q": "\\ud83e"}, ' + LINE_B + b"]",
+        b"[" + LINE_A + b', {"q": "x" "y"}, ' + LINE_B + b"]", b"[" * 3 + LINE_A, b'[{"q": "abc', b"[\xef\xbb\xbf",
+    ]  # fmt: skip
+    for number, data in enumerate([*sound, *broken]):
+        path = write(tmp_path, f"{number}.json", data)
+        monkeypatch.setattr(jsonrows, "starts_array", lambda path, found: False)
+        whole = everything(path)
+        monkeypatch.setattr(jsonrows, "starts_array", jsonstream.starts_array)
+        monkeypatch.setattr(jsonstream, "_PIECE", piece)
+        assert everything(path) == whole, data
+
+
+def test_a_row_longer_than_a_piece_and_one_too_long_for_pieces(tmp_path, monkeypatch):
+    from engine.data.readers import jsonstream
+
+    monkeypatch.setattr(jsonstream, "_PIECE", 100)
+    monkeypatch.setattr(jsonstream, "_LONGEST", 5000)
+    for length in (90, 450, 4000, 20000):
+        rows = [A, {"q": "x" * length, "a": "y"}, B]
+        assert read(write(tmp_path, "x.json", json.dumps(rows)))[0] == rows

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.data.readers.jsonstream import starts_array, streamed_rows
 from engine.data.readers.jsontext import BrokenJSONError, decode, decode_near, lone_surrogate, resync, row_keys
 from engine.data.readers.rowfile import Findings, Row
 from engine.data.readers.source import UNDECODED, read_lines, read_text
@@ -44,6 +45,8 @@ def jsonl_rows(path: Path, found: Findings) -> Iterator[Row]:
 
 def json_rows(path: Path, found: Findings) -> Iterator[Row]:
     """Rows of a .json file: an array of objects, or JSON lines (with a note). Raises DataError for anything else."""
+    if starts_array(path, found):
+        return streamed_rows(path, found, lambda: _array_file(path, found))
     text, dirty = _text(path, found)
     start = _SPACE.match(text).end()  # type: ignore[union-attr]  # matches the empty string too
     if start == len(text):

@@ -61,13 +61,13 @@ def _float(text: str) -> float:
     return value
 
 
-_raw_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float).raw_decode
+raw_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float).raw_decode
 
 
 def decode(text: str, begin: int) -> tuple[Any, int]:
     """The JSON value that starts right at `begin`, and the position after it. Raises BrokenJSONError."""
     try:
-        return _raw_decode(text, begin)
+        return raw_decode(text, begin)
     except json.JSONDecodeError as error:
         raise _explained(text, error) from None
     except _DuplicateKeyError:
