@@ -32,6 +32,40 @@ ENCODING_MESSAGES: dict[str, Message] = {
         "remove train_on_prompt, or choose another template",
     ),
     "probs_not_numbers": Message("interleave_probs is {given}", "give one number for each dataset: 0.7, 0.3"),
+    "tokenized_unreadable": Message(
+        "tokenized_path {folder} holds no tokenised data that can be read ({reason})",
+        "remove the folder to have the data tokenised anew, or name another one",
+    ),
+    "tokenized_indices": Message(
+        "{folder} holds rows in an order of their own, as old versions of datasets stored them",
+        "load and save it once with a newer version of datasets, or tokenise the data anew",
+    ),
+    "tokenized_columns": Message(
+        "the tokenised data in {folder} has no {missing} (its columns: {columns})",
+        "it was made for another kind of training; name another folder",
+    ),
+    "tokenized_other_vocabulary": Message(
+        "the data in {folder} was tokenised for another model: token {largest} of a vocabulary of {vocabulary}",
+        "name another folder, so that the data is tokenised for this model",
+    ),
+    "tokenized_for_prompts": Message(
+        "{split} in {folder} was tokenised for predict_with_generate: its answers stand apart from the prompts",
+        "set predict_with_generate: true, or name another folder",
+    ),
+    "tokenized_for_training": Message(
+        "{split} in {folder} was tokenised without predict_with_generate: prompts and answers are one",
+        "remove predict_with_generate, or name another folder",
+    ),
+    "tokenized_there": Message(
+        "{folder} is not empty, so nothing was written",
+        "remove it to have the data tokenised anew, or name another folder with --out",
+    ),
+    "tokenized_differs": Message(
+        "the data in {folder} was tokenised with {keys}, and is used as it is", "remove the folder to tokenise it anew"
+    ),
+    "tokenized_keys_ignored": Message(
+        "the data comes tokenised from {folder}: {keys} have no effect", "remove the folder to tokenise it anew"
+    ),
     "no_rows": Message("the dataset has no rows", "check the dataset's file and its filters"),
     "no_rows_left": Message("none of the {rows} rows can be trained on", "the reasons follow"),
     "cutoff_leaves_no_answer": Message(

@@ -44,8 +44,16 @@ def load_sets(config: TrainConfig) -> Sets:
     """All samples that `config` names. Raises DataError and ConfigError where they cannot be read, mixed or split."""
     train, evaluation = entries_of(config)
     sets = Sets([])
-    sets.train = _mixed(config, [_load(config, entry, sets) for entry in train])
-    held = [_load(config, entry, sets) for entry in evaluation]
+    draw = np.random.RandomState(config.seed)  # one for all sets, as LLaMA-Factory draws num_samples
+
+    def load(entry: DatasetEntry) -> list[Sample]:
+        samples, sets.tallies[entry.name] = load_samples(
+            entry, config.max_samples, draw=draw, strict=config.strict_compat, cache_dir=config.cache_dir
+        )
+        return samples
+
+    sets.train = _mixed(config, [load(entry) for entry in train])
+    held = [load(entry) for entry in evaluation]
     if config.eval_on_each_dataset:
         sets.evaluations = {entry.name: samples for entry, samples in zip(evaluation, held, strict=True)}
     elif held:
@@ -62,11 +70,6 @@ def split(samples: list[Sample], val_size: float, seed: int) -> tuple[list[Sampl
         raise DataError(Problem("val_size_takes_all", {"val_size": val_size, "rows": len(samples)}, "val_size"))
     order = np.random.default_rng(seed).permutation(len(samples))
     return [samples[i] for i in order[count:]], [samples[i] for i in order[:count]]
-
-
-def _load(config: TrainConfig, entry: DatasetEntry, sets: Sets) -> list[Sample]:
-    samples, sets.tallies[entry.name] = load_samples(entry, config.max_samples)
-    return samples
 
 
 def _mixed(config: TrainConfig, lists: list[list[Sample]]) -> list[Sample]:
