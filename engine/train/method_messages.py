@@ -64,7 +64,7 @@ MESSAGES: dict[str, Message] = {
         "Remove resize_vocab and the new tokens.",
     ),
     "bitsandbytes_missing": Message(
-        "{key} needs bitsandbytes, which is not installed.", "pip install 'sft-wizard[gpu]'"
+        "{key} needs bitsandbytes, which is not installed.", "Install it with: pip install 'sft-wizard[gpu]'"
     ),
     "already_quantised": Message("This model is quantised already ({kind}): quantization_bit changes nothing."),
     "quantised_unreadable": Message(
@@ -88,7 +88,8 @@ MESSAGES: dict[str, Message] = {
     "attention_unsupported": Message("flash_attn: {asked} is nothing that this model can take: it uses its own."),
     "liger_on_cpu": Message("enable_liger_kernel has no effect on a CPU."),
     "liger_missing": Message(
-        "enable_liger_kernel needs liger-kernel, which is not installed.", "pip install 'sft-wizard[gpu]'"
+        "enable_liger_kernel needs liger-kernel, which is not installed.",
+        "Install it with: pip install 'sft-wizard[gpu]'",
     ),
     "liger_unsupported": Message("enable_liger_kernel has no effect: liger-kernel knows no {model_type} models."),
     "optimiser_unknown": Message("transformers has no optimiser {name}.", "Did you mean {near}?"),
