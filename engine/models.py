@@ -147,8 +147,11 @@ def safetensors_header(file: Path) -> dict[str, Any]:
     return header
 
 
-def find_model(name: str) -> ModelFolder | None:
-    """The model where it is on this machine already: a folder, our cache, the hub's cache. Never the network."""
+def find_model(name: str, revision: str | None = None, cache_dir: str | None = None) -> ModelFolder | None:
+    """The model where it is on this machine already: a folder, our cache, the hub's cache. Never the network.
+
+    revision: branch, tag or commit of a hub's model; cache_dir: the hub's cache where it is not the usual one.
+    """
     from engine import builtin_model
 
     folder = _folder(name)
@@ -157,23 +160,30 @@ def find_model(name: str) -> ModelFolder | None:
     if builtin_model.is_builtin(name):
         path = builtin_model.cached()
         return inspect_model(path, builtin_model.HUB_NAME) if path else None
-    path = hub_cached(name)
+    path = hub_cached(name, revision, cache_dir)
     return inspect_model(path, name) if path else None
 
 
-def get_model(name: str, progress: Progress, *, code: bool = False) -> ModelFolder:
+def get_model(
+    name: str,
+    progress: Progress,
+    *,
+    code: bool = False,
+    revision: str | None = None,
+    cache_dir: str | None = None,
+) -> ModelFolder:
     """`find_model`, then the network; with `code`, Python files that come with the model are fetched too.
 
     Raises ConfigError or EnvironmentProblem saying everywhere it looked."""
     from engine import builtin_model
 
-    found = find_model(name)
+    found = find_model(name, revision, cache_dir)
     if found:
         return found
     if builtin_model.is_builtin(name):
         return inspect_model(builtin_model.fetch(progress), builtin_model.HUB_NAME)
     with _hub_asked(name):
-        return inspect_model(hub_download(name, progress, code=code), name)
+        return inspect_model(hub_download(name, progress, code=code, revision=revision, cache_dir=cache_dir), name)
 
 
 def look_up(name: str) -> int:
@@ -190,6 +200,24 @@ def look_up(name: str) -> int:
     return sum(
         file.size or 0 for file in files if file.rfilename.endswith(".safetensors") and "/" not in file.rfilename
     )
+
+
+def foreign_code(path: Path) -> list[str]:
+    """What trust_remote_code would let run: Python files of a model folder, and other repositories it names."""
+    named = [str(entry) for entry in _strings(_json(path / "config.json").get("auto_map"))]
+    others = {entry.partition("--")[0] for entry in named if "--" in entry}
+    return sorted({file.name for file in path.glob("*.py")} | others)
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit of a hub's snapshot folder; None for a folder of one's own."""
+    return path.name if path.parent.name == "snapshots" else None
+
+
+def _strings(value: Any) -> list[str]:
+    """The texts in a mapping's values, lists among them."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [text for part in parts for text in ([part] if isinstance(part, str) else _strings(part))]
 
 
 def cached_models() -> list[ModelFolder]:
@@ -236,13 +264,13 @@ def _is_hub_name(name: str) -> bool:
     )
 
 
-def hub_cached(name: str) -> Path | None:
+def hub_cached(name: str, revision: str | None = None, cache_dir: str | None = None) -> Path | None:
     """The snapshot folder of a hub model in the hub's local cache, if it is complete enough to load."""
     if not _is_hub_name(name):
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(name, "config.json")
+    config = try_to_load_from_cache(name, "config.json", cache_dir=cache_dir, revision=revision)
     if not isinstance(config, str):
         return None
     folder = Path(config).parent
@@ -250,15 +278,29 @@ def hub_cached(name: str) -> Path | None:
     return folder if complete else None
 
 
-def hub_download(name: str, progress: Progress, *, code: bool = False) -> Path:
+def hub_download(
+    name: str,
+    progress: Progress,
+    *,
+    code: bool = False,
+    revision: str | None = None,
+    cache_dir: str | None = None,
+) -> Path:
     """Fetch a model from the hub (HF_ENDPOINT and HF_TOKEN respected). Raises what huggingface_hub raises."""
     from huggingface_hub import HfApi, snapshot_download
 
     _require_online()
-    HfApi().model_info(name, timeout=HUB_PATIENCE)  # a quick no, before the download's own patience
+    # A quick no, before the download's own patience.
+    HfApi().model_info(name, revision=revision, timeout=HUB_PATIENCE)
     progress(Phrase("Fetching {name} from the hub", {"name": name}), 0, 0)
     return Path(
-        snapshot_download(name, allow_patterns=[*_PATTERNS, *(["*.py"] if code else [])], ignore_patterns=_SUBFOLDERS)
+        snapshot_download(
+            name,
+            revision=revision,
+            cache_dir=cache_dir,
+            allow_patterns=[*_PATTERNS, *(["*.py"] if code else [])],
+            ignore_patterns=_SUBFOLDERS,
+        )
     )
 
 

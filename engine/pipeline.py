@@ -28,7 +28,7 @@ from engine.fingerprints import merge_fingerprint, train_fingerprint
 from engine.hardware import GIB, Hardware, probe, visible_device
 from engine.merge.asked import check_request, quantisation
 from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast_all
-from engine.models import ModelFolder, Progress, get_model
+from engine.models import ModelFolder, Progress, commit_of, foreign_code, get_model
 from engine.outputs import lock_path, move_aside, standing
 from engine.runs import index
 from engine.runs.events import Event
@@ -201,15 +201,21 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     assert job.train is not None
     config, passed = job.train.config, job.train.passed
     hashes = data_files(config)
-    model = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
+    model = get_model(
+        config.model_name_or_path,
+        progress,
+        code=config.trust_remote_code,
+        revision=config.model_revision,
+        cache_dir=config.cache_dir,
+    )
     print_ = train_fingerprint(config, passed, model, hashes)
     output = Path(config.output_dir)
     _require_writable(output)
     _refuse_if_busy(output)
-    own_code = sorted(file.name for file in model.path.glob("*.py"))
-    if config.trust_remote_code and own_code:
-        params: dict[str, Any] = {"files": own_code, "path": str(model.path)}
-        plan.notes.append(Problem("remote_code", params, severity="note"))
+    if config.trust_remote_code:
+        foreign = foreign_code(model.path)
+        params: dict[str, Any] = {"files": foreign, "path": str(model.path), "commit": commit_of(model.path) or "-"}
+        plan.notes.append(Problem("remote_code" if foreign else "no_remote_code", params, severity="note"))
     plan.spec["train"] = {
         "config": msgspec.to_builtins(config),
         "passed": passed,
@@ -219,7 +225,10 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
         "data_sha256": hashes,
         "template_sha256": template_sha256(config.template),
     }
-    plan.outputs["adapter"] = str(output)
+    if config.do_train:
+        plan.outputs["adapter" if config.finetuning_type == "lora" else "model"] = str(output)
+    else:
+        plan.outputs["predictions"] = str(output / "generated_predictions.jsonl")
     state = standing(output, print_)
     if state == "finished" and not fresh:
         plan.done.append("train")

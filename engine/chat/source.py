@@ -73,7 +73,13 @@ def find_source(given: str, progress: Progress, tell: Tell = lambda note: None) 
         train = job.train.config
         if train.finetuning_type == "lora":
             _require_adapter(Path(train.output_dir))
-            base = get_model(train.model_name_or_path, progress, code=train.trust_remote_code)
+            base = get_model(
+                train.model_name_or_path,
+                progress,
+                code=train.trust_remote_code,
+                revision=train.model_revision,
+                cache_dir=train.cache_dir,
+            )
             return trained_source(train, str(base.path), base.name)
         return trained_source(train, str(inspect_model(Path(train.output_dir)).path), train.output_dir)
     if job.merge:

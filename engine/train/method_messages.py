@@ -9,6 +9,10 @@ MESSAGES: dict[str, Message] = {
     "mixed_without_autocast": Message(
         "Weights of {dtypes} would meet in one calculation.", "Set bf16: true (or fp16: true on older GPUs)."
     ),
+    "tokenizer_always_fast": Message(
+        "use_fast_tokenizer has no effect: today's transformers has fast tokenizers only."
+    ),
+    "head_always_fp32": Message("upcast_lmhead_output has no effect: the loss is always computed in fp32."),
     "method_lora_only": Message(
         "{key} belongs to finetuning_type: lora, and this config says {method}.", "Remove the key, or train with lora."
     ),

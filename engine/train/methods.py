@@ -31,6 +31,10 @@ def prepare_model(
     problems = method_problems(config)
     if problems:
         raise ConfigError(*problems)
+    if not config.use_fast_tokenizer:
+        tell(Problem("tokenizer_always_fast", {}, "use_fast_tokenizer", severity="note"))
+    if config.upcast_lmhead_output:
+        tell(Problem("head_always_fp32", {}, "upcast_lmhead_output", severity="note"))
     set_seed(config.seed)
     model = load_base(config, path, precision, device, tell)
     install_packed_forward(model)

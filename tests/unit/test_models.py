@@ -16,7 +16,17 @@ import pytest
 from engine import builtin_model as builtin
 from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError
 from engine.messages import render
-from engine.models import find_model, get_model, hub_reason, inspect_model, safetensors_header, weight_files
+from engine.models import (
+    commit_of,
+    find_model,
+    foreign_code,
+    get_model,
+    hub_cached,
+    hub_reason,
+    inspect_model,
+    safetensors_header,
+    weight_files,
+)
 from engine.text import Phrase
 
 CONFIG = {"model_type": "llama", "max_position_embeddings": 2048}
@@ -305,3 +315,40 @@ def test_a_folder_that_may_not_be_read_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(ProblemError) as caught:
         inspect_model(file)
     assert caught.value.problems[0].code == "file_unreadable"
+
+
+def hub_snapshot(cache: Path, name: str, commit: str, *branches: str) -> Path:
+    """A model in a hub's cache, as huggingface_hub lays it out."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    folder = repository / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "tokenizer.json").write_text("{}")
+    weights(folder / "model.safetensors", {"a": ("F32", [4], 16)})
+    (repository / "refs").mkdir(exist_ok=True)
+    for branch in branches:
+        (repository / "refs" / branch).write_text(commit)
+    return folder
+
+
+def test_a_revision_and_a_cache_of_ones_own_are_looked_in(tmp_path: Path) -> None:
+    """Another branch of the same name is another model."""
+    main = hub_snapshot(tmp_path, "me/model", "a" * 40, "main")
+    other = hub_snapshot(tmp_path, "me/model", "b" * 40, "v2")
+    where = str(tmp_path)
+    assert hub_cached("me/model", cache_dir=where) == main
+    assert hub_cached("me/model", "main", where) == main
+    assert hub_cached("me/model", "v2", where) == hub_cached("me/model", "b" * 40, where) == other
+    assert hub_cached("me/model", "v3", where) is None
+    assert commit_of(other) == "b" * 40
+    assert commit_of(tmp_path) is None
+
+
+def test_the_code_that_trust_remote_code_lets_in_is_named(model: Path) -> None:
+    """Also that of another repository, which the configuration names."""
+    assert foreign_code(model) == []
+    config = json.loads((model / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling_x.X", "AutoTokenizer": ["you/code--tokenization_y.Y", None]}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "modeling_x.py").write_text("")
+    assert foreign_code(model) == ["modeling_x.py", "you/code"]
