@@ -7,9 +7,11 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 CHATML_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_GLM4 = ("[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
+MARKS = (*CHATML_TOKENS, *_GLM4)
 
 
-def tiny_tokenizer(special=CHATML_TOKENS, *, chat_template=CHATML, trim_offsets=True, **names):
+def tiny_tokenizer(special=CHATML_TOKENS, *, chat_template=CHATML, trim_offsets=True, vocab=320, **names):
     """`names` are bos_token, eos_token and so on; merges come from a few words, so tokens span several bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -17,7 +19,7 @@ def tiny_tokenizer(special=CHATML_TOKENS, *, chat_template=CHATML, trim_offsets=
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=320,
+        vocab_size=vocab,
         special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
