@@ -14,6 +14,8 @@ PHASES = {
     "checking": noop("Checking the fast step"),
     "training": noop("Training"),
     "saving": noop("Saving"),
+    "measuring": noop("Measuring"),
+    "predicting": noop("Writing the answers"),
     "merging": noop("Merging"),
     "proving": noop("Checking the merged model"),
     "answering": noop("Asking the questions"),

@@ -32,6 +32,10 @@ MESSAGES: dict[str, Message] = {
         "report_to: {name} cannot be used: {reason}",
         "For wandb: pip install 'sft-wizard[wandb]'. Or remove it from report_to.",
     ),
+    "predict_packages": Message(
+        "predict_with_generate needs the package {name}, which divides texts into words.",
+        "pip install 'sft-wizard[predict]'",
+    ),
     "arguments_refused": Message("transformers refuses these values: {reason}"),
     "best_without_eval": Message(
         "{key} needs measurements to compare.",
@@ -43,7 +47,10 @@ MESSAGES: dict[str, Message] = {
         "{path} cannot be resumed from: {reason}.",
         "Only checkpoints that this tool finished are loaded. Remove the key to take the newest of them.",
     ),
-    "remote_code": Message("Code that came with the model runs here, as trust_remote_code asks: {files} of {path}."),
+    "remote_code": Message(
+        "Code that came with the model runs here, as trust_remote_code asks: {files} of {path} (commit {commit})."
+    ),
+    "no_remote_code": Message("trust_remote_code has no effect: no code comes with this model."),
     "nothing_to_resume": Message(
         "There is no whole checkpoint in {folder}.", "Remove resume_from_checkpoint to start anew."
     ),

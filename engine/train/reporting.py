@@ -1,9 +1,10 @@
-"""What a training run tells: events for viewers, trainer_log.jsonl as LLaMA-Factory users know it, the loss picture."""
+"""What a training run tells: events for viewers, and trainer_log.jsonl as LLaMA-Factory users know it."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +29,10 @@ class Reporter(TrainerCallback):
         self.stopped = False
         self.tokens = 0
         self.recent: list[tuple[float, int]] = []
-        self.began = 0.0
+        self.began = time.monotonic()
         self.first_step = 0
+        self.last_measurement = False  # after the last step: its progress is shown
+        self.measured = 0  # rows of it
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -79,57 +82,63 @@ class Reporter(TrainerCallback):
         elapsed = time.monotonic() - self.began
         done = max(state.global_step - self.first_step, 1)
         left = elapsed / done * (state.max_steps - state.global_step)
+        figures = measured(logs)
         line = {
             "current_steps": state.global_step,
             "total_steps": state.max_steps,
             "loss": logs.get("loss"),
-            "eval_loss": logs.get("eval_loss"),
+            **figures,
             "lr": logs.get("learning_rate"),
             "epoch": logs.get("epoch"),
             "percentage": round(100 * state.global_step / state.max_steps, 2) if state.max_steps else 100,
             "elapsed_time": str(timedelta(seconds=int(elapsed))),
             "remaining_time": str(timedelta(seconds=int(left))),
         }
+        if state.num_input_tokens_seen:
+            line["throughput"] = round(state.num_input_tokens_seen / max(elapsed, 1e-9), 2)
+            line["total_tokens"] = state.num_input_tokens_seen
+        if os.environ.get("RECORD_VRAM", "").lower() in ("1", "true", "y"):
+            line |= _vram()
         with self.log_file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({name: value for name, value in line.items() if value is not None}) + "\n")
         if "grad_norm" in logs and not math.isnan(float(logs["grad_norm"])):
             self.work.events.write(
                 "log", what="gradient", step=state.global_step, grad_norm=round(float(logs["grad_norm"]), 6)
             )
-        if "eval_loss" in logs:
-            self.work.events.write("eval", step=state.global_step, loss=logs["eval_loss"])
+        if figures:
+            self.work.events.write("log", what="measured", step=state.global_step, figures=figures)
+        if "eval_loss" in figures:
+            self.work.events.write("eval", step=state.global_step, loss=figures["eval_loss"])
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Progress of a measurement after the last step; between steps the training's own is shown."""
+        if not self.last_measurement:
+            return
+        total = len(kwargs["eval_dataloader"].dataset)
+        self.measured += args.per_device_eval_batch_size
+        self.work.progress(min(self.measured, total), total, "rows")
+        if self.measured >= total:
+            self.measured = 0  # another set may follow
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self.work.events.write("checkpoint", step=state.global_step, path=str(path))
 
 
-def plot_losses(log_history: list[dict[str, Any]], output_dir: Path) -> list[Path]:
-    """training_loss.png and training_eval_loss.png from Trainer's log, as far as they have points."""
-    import matplotlib.pyplot as plt
-
-    written = []
-    for key, name in (("loss", "training_loss.png"), ("eval_loss", "training_eval_loss.png")):
-        points = [(entry["step"], entry[key]) for entry in log_history if key in entry]
-        if not points:
-            continue
-        steps, values = zip(*points, strict=True)
-        figure, axes = plt.subplots()
-        axes.plot(steps, values, color="#1f77b4", alpha=0.4, label="original")
-        axes.plot(steps, smooth(list(values)), color="#1f77b4", label="smoothed")
-        axes.set(xlabel="step", ylabel=key, title=f"{key} of {output_dir.name}")
-        axes.legend()
-        figure.savefig(output_dir / name, dpi=100)
-        plt.close(figure)
-        written.append(output_dir / name)
-    return written
+def measured(logs: dict[str, Any]) -> dict[str, float]:
+    """The figures of an evaluation, such as eval_loss or eval_other_accuracy, without its times."""
+    times = ("_runtime", "_per_second", "_preparation_time")
+    return {
+        name: value
+        for name, value in logs.items()
+        if name.startswith(("eval_", "predict_")) and not name.endswith(times)
+    }
 
 
-def smooth(values: list[float]) -> list[float]:
-    """Exponential moving average whose weight grows with the number of points, as LLaMA-Factory draws it."""
-    weight = 1.8 * (1 / (1 + math.exp(-0.05 * len(values))) - 0.5)
-    last, smoothed = values[0], []
-    for value in values:
-        last = last * weight + (1 - weight) * value
-        smoothed.append(last)
-    return smoothed
+def _vram() -> dict[str, float]:
+    """Largest GPU memory so far in GiB, 0 without a GPU."""
+    there = torch.cuda.is_available()
+    most = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()) if there else (0, 0)
+    return {name: round(size / 2**30, 2) for name, size in zip(("vram_allocated", "vram_reserved"), most, strict=True)}

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput
 
 from engine.errors import Problem, RunError, StopRequested
 from engine.storage import write_json, write_whole
@@ -23,8 +24,10 @@ from engine.train.accuracy import Accuracy, shares_of_packed, shares_of_padded
 from engine.train.attention import packed_rows
 from engine.train.checkpoints import prune_checkpoints, write_manifest
 from engine.train.losses import TokenLoss, cross_entropy, measuring, on_padded, summing
+from engine.train.metrics import similarity
 from engine.train.optimisers import stable_phase
 from engine.train.packing import Tokens, bins, packed_inputs, spread, unpad
+from engine.train.predict import Answered, PromptRows, Writer
 from engine.train.whole import allow_cache
 
 
@@ -33,7 +36,8 @@ class StepTrainer(Trainer):
 
     `keep_checkpoints` (None: all), `base_name` (of the base model, for adapter_config.json), `should_stop` (polled
     between evaluation batches; between steps a callback does it), `token_loss` (None: cross-entropy), `accuracy`
-    (measure it too), `in_order` (do not shuffle).
+    (measure it too), `in_order` (do not shuffle), `writer` (writes the answers where a set is of prompts) and
+    `writing` (its settings while training).
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class StepTrainer(Trainer):
         token_loss: TokenLoss | None = None,
         accuracy: bool = False,
         in_order: bool = False,
+        writer: Writer | None = None,
+        writing: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
         if token_loss is not None:
@@ -60,6 +66,8 @@ class StepTrainer(Trainer):
         self.base_name = base_name
         self.should_stop = should_stop
         self.in_order = in_order
+        self.writer, self.writing = writer, writing or {}
+        self.answered: list[Answered] = []  # of the last set of prompts
         self.training_head = summing(token_loss) if token_loss else None
         self.measuring_head = measuring(token_loss or cross_entropy) if accuracy else self.training_head
         self.step_loss = math.nan  # of the last optimiser step: mean over its labelled tokens
@@ -152,8 +160,7 @@ class StepTrainer(Trainer):
         With accuracy (loss, shares (samples, 1), zeros): compute_metrics needs something in the place of labels.
         """
         if self.should_stop():
-            self.args.save_only_model = False  # what a stop leaves behind must be resumable
-            self._save_checkpoint(self.model, trial=None)
+            self._leave_checkpoint()
             raise StopRequested
         if self.packed:
             loss, shares = self._packed_loss(model, self._prepare_inputs(inputs))
@@ -186,6 +193,39 @@ class StepTrainer(Trainer):
                     shares |= {id(sample): share for sample, share in zip(row, parts, strict=True)}
         loss = total * processes / torch.as_tensor(counted)
         return loss, torch.stack([shares[id(sample)] for sample in samples])[:, None] if shares else None
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: Any = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Trainer's; a set of prompts is answered, and the answers are compared with the expected ones."""
+        rows = dataloader.dataset
+        if self.writer is None or not isinstance(rows, PromptRows):
+            # As Seq2SeqTrainer and so LLaMA-Factory: a last, smaller batch counts as much as the others.
+            self.gather_function = self.accelerator.gather
+            return super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        try:
+            with self.accelerator.autocast():
+                self.answered = self.writer.write(
+                    self.model, rows.prompts, **(self.writing if self.is_in_train else {})
+                )
+        except StopRequested:
+            self._leave_checkpoint()
+            raise
+        found = similarity(row.compared for row in self.answered)
+        return EvalLoopOutput(None, None, {f"{metric_key_prefix}_{name}": found[name] for name in found}, len(rows))
+
+    def _leave_checkpoint(self) -> None:
+        """A stop while measuring: what is left behind must be resumable. Nothing where nothing was trained."""
+        if self.optimizer is not None:
+            self.args.save_only_model = False
+            self._save_checkpoint(self.model, trial=None)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)

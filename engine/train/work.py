@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import torch
 from transformers.integrations import TensorBoardCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
 from engine.config.schema import TrainConfig
+from engine.data.gate import gate
 from engine.data.prepare import Prepared, prepare
 from engine.data.sets import EVAL
 from engine.errors import Problem, StopRequested
@@ -24,13 +25,18 @@ from engine.train.arguments import check_trackers, tracker_surroundings, tracker
 from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
 from engine.train.before import check_disk, resume_from
+from engine.train.losses import chosen_loss
 from engine.train.methods import asked_attention, base_of, prepare_model
+from engine.train.metrics import require_packages
 from engine.train.model import checkpoint_activations, skip_adapter_casts
 from engine.train.optimisers import check_optimiser, own_optimiser
-from engine.train.pissa import convert, save_start
+from engine.train.pissa import save_start
 from engine.train.precision import Precision, choose_precision, stored_dtype
-from engine.train.reporting import Reporter, plot_losses
-from engine.train.trainer import StepTrainer, name_base
+from engine.train.predict import PromptRows, Writer, generation_settings, while_training
+from engine.train.quantised import held
+from engine.train.reporting import Reporter
+from engine.train.results import measure, predict, save_story, save_trained
+from engine.train.trainer import StepTrainer
 from engine.train.whole import is_adapter
 
 
@@ -40,6 +46,8 @@ def run(work: Work) -> None:
     config = msgspec.convert(spec["config"], TrainConfig)
     check_trackers(config)
     check_optimiser(config)
+    if config.predict_with_generate:
+        require_packages()
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     work.lock(output)
@@ -47,48 +55,62 @@ def run(work: Work) -> None:
     device = torch.device("cpu" if config.use_cpu or not torch.cuda.is_available() else "cuda")
 
     work.phase("tokenising")
+    base, force = Path(spec["model_path"]), bool(work.config.get("force"))
     prepared = prepare(
         config,
-        Path(spec["model_path"]),
+        base,
         hashes=spec["data_sha256"],
         progress=lambda done, total: work.progress(done, total, "rows"),
         should_stop=work.should_stop,
+        force=force,
     )
     tell_data(work, prepared)
+    for problem in gate(prepared, config, base, force=force):
+        work.warn(problem)
 
     work.poll()
     work.phase("loading")
     model, precision = _model(work, config, spec, device, prepared.tokenizer)
-    rows = TokenRows(prepared.train)
+    mark_started(output, spec["fingerprint"], work.run.path, held(model))
     work.poll()
-    packed, budget = _choose_step(work, config, spec, model, rows, device, precision)
-    resume = resume_from(work, config, output)
-    check_disk(config, model, len(rows), output)
-    if config.pissa_convert:
-        save_start(model, output)
+    packed, budget = (True, 0) if not config.do_train else _choose_step(work, config, spec, model, prepared, precision)
     trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
     reporter = Reporter(work, output, trainer)
     trainer.add_callback(reporter)
     if "tensorboard" in trackers(config):
         trainer.add_callback(TensorBoardCallback())
-    if resume is None:
-        (output / "trainer_log.jsonl").unlink(missing_ok=True)
-
-    started = time.monotonic()
     try:
-        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        if config.do_train:
+            _train(work, config, trainer, reporter, prepared)
+        if prepared.held_back:
+            measure(work, config, trainer, reporter)
+        if config.do_predict:
+            predict(work, trainer, prepared.prompts, output)
     finally:
         _record_memory(work, device)
+    if config.do_train:
+        save_story(config, trainer, output)
+    mark_finished(output)
+    if config.do_train:
+        work.made("adapter" if is_adapter(model) else "model", output)
+
+
+def _train(work: Work, config: TrainConfig, trainer: StepTrainer, reporter: Reporter, prepared: Prepared) -> None:
+    """All steps, and what was learnt saved. Raises StopRequested after the checkpoint that a stop leaves behind."""
+    output = Path(config.output_dir)
+    resume = resume_from(work, config, output)
+    check_disk(config, trainer.model, len(prepared.train), output)
+    if config.pissa_convert:
+        save_start(trainer.model, output)
+    if resume is None:
+        (output / "trainer_log.jsonl").unlink(missing_ok=True)
+    started = time.monotonic()
+    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if reporter.stopped:
         raise StopRequested
     work.phase("saving")
-    metrics = result.metrics
-    if prepared.evaluations:
-        metrics |= trainer.evaluate()
-    _save(trainer, config, output, metrics)
+    save_trained(config, trainer, output, prepared.train, result.metrics)
     work.events.write("log", what="figures", train_seconds=round(time.monotonic() - started, 2), tokens=reporter.tokens)
-    mark_finished(output)
-    work.made("adapter" if is_adapter(model) else "model", output)
 
 
 def tell_data(work: Work, prepared: Prepared) -> None:
@@ -138,12 +160,11 @@ def _choose_step(
     config: TrainConfig,
     spec: dict[str, Any],
     model: torch.nn.Module,
-    rows: TokenRows,
-    device: torch.device,
+    prepared: Prepared,
     precision: Precision,
 ) -> tuple[bool, int]:
     """(packed rows or padded micro-batches, tokens in a row). The budget is the user's padded micro-batch."""
-    base = base_of(model)
+    base, rows = base_of(model), TokenRows(prepared.train)
     budget = config.per_device_train_batch_size * rows.encoded.longest
     reason = selfcheck.suitable(base, spec["passed"])
     if base.config._attn_implementation != NAME:
@@ -153,7 +174,7 @@ def _choose_step(
         work.phase("checking")
         try:
             samples = [rows.tokens(index) for index in range(min(len(rows), 64))]
-            found = selfcheck.check(model, samples, device, precision.autocast, rows.encoded.report.longest)
+            found = selfcheck.check(model, samples, model.device, precision.autocast, rows.encoded.report.longest)
             reason, difference = found.reason, found.difference
         except torch.OutOfMemoryError:
             raise
@@ -180,44 +201,51 @@ def _trainer(
     budget: int,
 ) -> StepTrainer:
     tracker_surroundings(config, work.run.path, work.run.tensorboard, spec["passed"])
-    held = {name: TokenRows(encoded) for name, encoded in prepared.evaluations.items()}
-    arguments = training_arguments(config, spec["passed"], precision, model.device, list(held))
+    sets: dict[str, Any] = {name: TokenRows(encoded) for name, encoded in prepared.evaluations.items()}
+    sets |= {name: PromptRows(prompts) for name, prompts in prepared.prompts.items()}
+    arguments = training_arguments(config, spec["passed"], precision, model.device, list(sets))
+    pad = prepared.tokenizer.pad_token_id
     trainer = StepTrainer(
         model=model,
         args=arguments,
-        train_dataset=TokenRows(prepared.train),
-        eval_dataset=held[EVAL] if list(held) == [EVAL] else held or None,
-        data_collator=Pad(prepared.tokenizer.pad_token_id),
+        train_dataset=TokenRows(prepared.train) if config.do_train else None,
+        eval_dataset=sets[EVAL] if list(sets) == [EVAL] else sets or None,
+        data_collator=Pad(pad),
         processing_class=prepared.tokenizer,
         packed=packed,
         token_budget=budget,
         keep_checkpoints=config.save_total_limit,
         base_name=spec["model_name"],
         should_stop=work.should_stop,
+        token_loss=chosen_loss(config, spec["passed"].get("label_smoothing_factor") or 0.0),
+        accuracy=config.compute_accuracy,
+        in_order=config.disable_shuffling,
+        writer=_writer(work, config, prepared),
+        writing=while_training(config),
         optimizers=(own_optimiser(config, model, arguments), None),
     )
+    if config.early_stopping_steps:
+        trainer.add_callback(EarlyStoppingCallback(config.early_stopping_steps))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     generation = trainer.model.generation_config
     generation.eos_token_id = prepared.stop_ids if len(prepared.stop_ids) > 1 else prepared.stop_ids[0]
-    generation.pad_token_id = prepared.tokenizer.pad_token_id
+    generation.pad_token_id = pad
     return trainer
 
 
-def _save(trainer: StepTrainer, config: TrainConfig, output: Path, metrics: dict[str, Any]) -> None:
-    """Adapter, tokenizer, figures and pictures, under the names that LLaMA-Factory gives them."""
-    trainer.save_model(str(output))
-    if config.pissa_convert:
-        name_base(convert(trainer.model, output), trainer.base_name)
-    trainer.model.generation_config.save_pretrained(output)
-    train = {name: value for name, value in metrics.items() if not name.startswith("eval_")}
-    evaluated = {name: value for name, value in metrics.items() if name.startswith("eval_")}
-    trainer.save_metrics("train", train)
-    if evaluated:
-        trainer.save_metrics("eval", {**evaluated, "epoch": train.get("epoch")})
-    trainer.save_state()
-    if config.plot_loss:
-        plot_losses(trainer.state.log_history, output)
+def _writer(work: Work, config: TrainConfig, prepared: Prepared) -> Writer | None:
+    """Who writes the answers of the sets of prompts, where there are any."""
+    if not prepared.prompts:
+        return None
+    return Writer(
+        prepared.tokenizer,
+        generation_settings(config, prepared.stop_ids, prepared.tokenizer.pad_token_id),
+        config.per_device_eval_batch_size,
+        config.skip_special_tokens,
+        progress=lambda done, total: work.progress(done, total, "rows"),
+        should_stop=work.should_stop,
+    )
 
 
 def _record_memory(work: Work, device: torch.device) -> None:

@@ -27,6 +27,7 @@ TEXTS = [
     ["something", ""],
     ["   ", "blank"],
     ["short", "a much longer reference with many more words than the answer that was given"],
+    ["是吗？“好！” 走吧……a?b. 1.5", "是吗?好。走吧…… a?b 1.5\n\n  \n走"],
     ["mixed 中文 and English 混合 text", "mixed 中文 and english 混合文本"],
 ]
 

@@ -67,6 +67,7 @@ def test_label_smoothing_is_trainers(tmp_path):
     mine, gradients = train(
         StepTrainer, tmp_path / "b", build("llama", True), samples(), token_loss=smoothed(0.2), **settings
     )
+    theirs.gather_function = theirs.accelerator.gather
     assert largest_difference(gradients, expected) <= CLOSE
     assert losses(mine) == pytest.approx(losses(theirs), rel=CLOSE)
     assert mine.evaluate()["eval_loss"] == pytest.approx(theirs.evaluate()["eval_loss"], rel=CLOSE)
@@ -117,6 +118,7 @@ def test_accuracy_and_loss_from_packed_and_padded_rows(tmp_path, packed, extra):
     settings = {"per_device_eval_batch_size": 3}
     theirs = make(Trainer, tmp_path / "a", model, data, **settings)
     theirs.compute_metrics = reference
+    theirs.gather_function = theirs.accelerator.gather
     theirs.preprocess_logits_for_metrics = lambda logits, labels: logits.argmax(-1)
     expected = theirs.evaluate()
     assert 0.2 < expected["eval_accuracy"] < 0.9
