@@ -66,7 +66,7 @@ def check_tensors(base: Checkpoint, out: Checkpoint, plan: Copies) -> TensorChec
 def _touched_modules(base: Checkpoint, out: Checkpoint, plan: Plan, result: TensorCheck) -> None:
     for name, tensor in plan.replaced.items():
         _compare(name, read_tensor(out, name), tensor, result)
-        result.changes |= not torch.equal(read_tensor(base, name).float(), tensor.float())
+        result.changes |= not torch.equal(read_tensor(base, _source(base, plan, name)).float(), tensor.float())
     size = sum(
         out.tensors[n].nbytes for unit in plan.units for p in unit.parameters.values() for n in plan.output_names(p)
     )
@@ -143,8 +143,13 @@ def _unit(base: Checkpoint, out: Checkpoint, plan: Plan, unit: Unit, result: Ten
     for name, expected in merged_unit(base, plan, unit).items():
         merged = read_tensor(out, name)
         _compare(name, merged, expected, result)
-        source = name if name in base.tensors else plan.output_names(plan.source[name])[0]
+        source = _source(base, plan, name)
         result.changes = result.changes or not torch.equal(read_tensor(base, source).float(), expected.float())
+
+
+def _source(base: Checkpoint, plan: Plan, name: str) -> str:
+    """The base's tensor that an output tensor stands for."""
+    return name if name in base.tensors else plan.output_names(plan.source[name])[0]
 
 
 def _compare(name: str, merged: torch.Tensor, expected: torch.Tensor, result: TensorCheck) -> None:

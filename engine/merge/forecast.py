@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.config.schema import MergeConfig
 from engine.errors import EnvironmentProblem, Problem
-from engine.merge.inputs import Inputs, pissa_start, read_base, read_inputs, stored_dtype
+from engine.merge.inputs import Inputs, pissa_is_exact, pissa_start, read_base, read_inputs, stored_dtype
 from engine.merge.layout import file_bytes, shard
 from engine.merge.safetensors_io import FLOATS, Slot
 from engine.merge.vocabulary import grown_vocabulary
@@ -56,7 +56,9 @@ def forecast(
     shards = shard(slots, max_shard_bytes)
     written = file_bytes(shards)
     adapter_bytes = sum(4 * t.nbytes // {"F32": 4, "F64": 8}.get(t.dtype, 2) for t in inputs.adapter_tensors.values())
-    if adapter and pissa_start(adapter, inputs.adapter_config):
+    begun = adapter and pissa_start(adapter, inputs.adapter_config)
+    exact = pissa_is_exact(inputs.adapter_config) and not begun
+    if begun or exact:
         adapter_bytes *= 4  # read, and twice the rank in place
     threads = min(os.cpu_count() or 1, 4)
     memory = IMPORTS_BYTES + adapter_bytes + threads * BLOCK_BYTES
@@ -64,6 +66,8 @@ def forecast(
     if adapter and not inputs.plain_lora:
         # peft merges a module at a time on a 32-bit copy, with temporaries of the same size
         memory += 4 * largest
+    if exact:
+        memory += 5 * largest  # a matrix with its singular vectors and as much to work on
     if quantised:
         memory += BITSANDBYTES_BYTES + threads * (DEQUANTISE_BYTES + 2 * largest)  # as stored, packed, and in 32 bits
     return Forecast(written, len(shards), written + SMALL_FILES_BYTES, free(out.parent), memory)
@@ -76,10 +80,16 @@ def forecast_all(
     out = Path(config.export_dir)
     asked: dict[str, Any] = {"max_shard_bytes": config.shard_bytes, "dtype": config.dtype, "free": free}
     each = [forecast(base, adapter, out, quantised=config.dequantise, **asked) for adapter in (adapters or (None,))]
-    last = each[-1]
-    steps = forecast(base, adapters[0], out, **(asked | {"dtype": "float32"})).bytes_out if len(adapters) > 1 else 0
-    needed = last.disk_needed + steps * min(2, len(adapters) - 1)
-    return replace(last, disk_needed=needed, memory_peak=max(one.memory_peak for one in each))
+    needed = each[-1].disk_needed + steps_bytes(config, base, adapters)
+    return replace(each[-1], disk_needed=needed, memory_peak=max(one.memory_peak for one in each))
+
+
+def steps_bytes(config: MergeConfig, base: Path, adapters: list[Path]) -> int:
+    """Bytes on disk of what lies between several adapters: the step before and the one that is made of it."""
+    if len(adapters) < 2:
+        return 0
+    out = Path(config.export_dir)
+    return min(2, len(adapters) - 1) * max(forecast(base, one, out, dtype="float32").bytes_out for one in adapters)
 
 
 def check_disk(expected: Forecast, out: Path) -> None:

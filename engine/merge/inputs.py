@@ -53,7 +53,7 @@ def read_inputs(base: Path, adapter: Path, *, convertible: bool = False) -> Inpu
     Raises ConfigError with the code of what is missing or cannot be merged."""
     of_base = read_base(base)
     adapter_config = _json(adapter / ADAPTER_CONFIG, "merge_adapter_missing")
-    if not (convertible and pissa_start(adapter, adapter_config)):
+    if not (convertible and (pissa_start(adapter, adapter_config) or pissa_is_exact(adapter_config))):
         _refuse_unmergeable(adapter_config)
     if not (adapter / ADAPTER_WEIGHTS).is_file():
         pickle = adapter / "adapter_model.bin"
@@ -82,6 +82,11 @@ def pissa_start(adapter: Path, config: dict[str, Any]) -> Path | None:
         return None
     places = (adapter / PISSA_INITIAL, adapter.parent / PISSA_INITIAL)
     return next((place for place in places if (place / ADAPTER_WEIGHTS).is_file()), None)
+
+
+def pissa_is_exact(config: dict[str, Any]) -> bool:
+    """Whether an adapter began with the exact singular values of its base, which can be worked out again."""
+    return str(config.get("init_lora_weights")).lower() == "pissa"
 
 
 def stored_dtype(dtype: str | None) -> str | None:

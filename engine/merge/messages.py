@@ -42,7 +42,7 @@ MESSAGES: dict[str, Message] = {
     "merge_adapter_changed_base": Message(
         "The adapter was trained with init_lora_weights={init}, which changes the base weights before training: "
         "merging it into the original base would give a wrong model.",
-        "For PiSSA keep the folder pissa_init, which training writes, beside the adapter, or give pissa_converted. "
+        "For PiSSA train with pissa_convert: true and give pissa_converted, or keep pissa_init beside the adapter. "
         "Else convert the adapter with peft (save_pretrained with path_initial_model_for_weight_conversion), "
         "or merge into the changed base saved at the start of training.",
     ),

@@ -96,6 +96,8 @@ def make_plan(base: Base, skeleton: Skeleton, dtype: str | None) -> Plan:
         plan.slots.append(Slot(stored.name, _target(base, stored.name, dtype), stored.shape))
     for parameter in added:
         stored = base.tensors[names.keys[plan.source[parameter]][0]]
+        if parameter in skeleton.replaced:
+            replaced[parameter] = skeleton.replaced[parameter]
         plan.slots.append(Slot(parameter, _target(base, stored.name, dtype), stored.shape))
         grown = round(plan.slots[-1].nbytes / 1e6, 1)
         plan.notes.append(Problem("merge_untied", {"grown_mb": grown}, severity="note"))
@@ -103,7 +105,7 @@ def make_plan(base: Base, skeleton: Skeleton, dtype: str | None) -> Plan:
     for parameter in [*names.keys, *added]:
         owner = skeleton.owner(parameter)
         sources = names.keys.get(parameter)
-        if sources and sources[0] in plan.replaced:
+        if (sources[0] if sources else parameter) in plan.replaced:
             continue
         if owner is None:
             plan.streams += [Stream(key, key) for key in sources or []]

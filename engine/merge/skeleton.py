@@ -185,13 +185,20 @@ def _with_adapter(model: Any, adapter: Path) -> PeftModel:
         raise ConfigError(Problem("merge_adapter_incomplete", _listed([str(error.args[0])]))) from error
     except (ValueError, TypeError, NotImplementedError, AttributeError, ImportError) as error:
         raise ConfigError(Problem("merge_adapter_unusable", {"reason": _first_line(error)})) from error
-    if result.unexpected_keys:
-        extra = [Phrase("the base has no place for {name}", {"name": name}) for name in result.unexpected_keys]
+    unexpected = [name for name in result.unexpected_keys if not _saved_twice(name, weights)]
+    if unexpected:
+        extra = [Phrase("the base has no place for {name}", {"name": name}) for name in unexpected]
         raise _does_not_fit(extra, trained_on)
     for parameter in peft_model.parameters():
         if not is_stand_in(parameter) and parameter.is_floating_point():
             parameter.data = parameter.data.float()
     return peft_model
+
+
+def _saved_twice(name: str, weights: dict[str, torch.Tensor]) -> bool:
+    """Beside a table that changed its size peft saves the same tensor under its module's inner name."""
+    copy = weights.get(name.replace(".modules_to_save.", "."))
+    return copy is not None and ".modules_to_save." in name and torch.equal(copy, weights[name])
 
 
 def _refuse_incomplete(peft_model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.data.encode import render_prompt
 from engine.errors import Problem, RunError
 from engine.fingerprints import merge_fingerprint
 from engine.merge.asked import check_request, kept_float32, quantisation
+from engine.merge.forecast import steps_bytes
 from engine.merge.pissa import ordinary
 from engine.merge.prove import Proof, prove, prove_copy
 from engine.merge.quantised import Quantisation
@@ -82,6 +84,10 @@ class _Export:
         used, notes = quantisation(config, adapters[0])
         for note in notes:
             work.warn(note)
+        if len(adapters) > 1:
+            needed = steps_bytes(config, self.base, adapters)
+            params = {"count": len(adapters), "folder": str(self.out.parent), "needed_gb": round(needed / 1e9, 2)}
+            work.warn(Problem("merge_several", params, severity="note"))
         with scratch(self.out) as room:
             self._one_after_the_other(adapters, room, saving, small, Quantisation.of(used) if used else None)
 
@@ -94,7 +100,7 @@ class _Export:
         base, types = self.base, None
         for number, given in enumerate(adapters):
             last = number == len(adapters) - 1
-            adapter = ordinary(given, room / f"adapter-{number}")
+            adapter = ordinary(given, room / f"adapter-{number}", base, self.config.trust_remote_code)
             out = self.out if last else room / f"merged-{number}"
             how = saving if last else replace(saving, dtype="float32", tokenizer_from=None, finish=lambda folder: None)
             report = merge_adapter(base, adapter, out, how, quantisation=onto, types=types)
@@ -115,6 +121,8 @@ class _Export:
             self._proved(proof)
             if not last:
                 self.work.phase("merging")
+            if base.parent == room:
+                shutil.rmtree(base)
             base, types, onto = out, stored, None
 
     def _merged(self, report: MergeReport) -> None:

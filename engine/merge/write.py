@@ -146,7 +146,8 @@ def merged_unit(checkpoint: Checkpoint, plan: Plan, unit: Unit) -> dict[str, tor
     if not hasattr(unit.layer, "modules_to_save"):  # that one brings its tensors along
         for inner, parameter in unit.parameters.items():
             carried = plan.carried.get(parameter)
-            given[inner] = plan.base_tensor(checkpoint, parameter) if carried is None else carried
+            # peft adds to it in place, and the proof computes with the one in the model
+            given[inner] = plan.base_tensor(checkpoint, parameter) if carried is None else carried.clone()
     try:
         merged = merge_unit(unit.layer, given)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:  # what peft raises for "cannot merge"
