@@ -18,6 +18,7 @@ from engine.errors import DataError, EnvironmentProblem, Problem
 from engine.fingerprints import file_sha256
 
 _PATIENCE = 20.0  # seconds
+_BATCH = 1000
 _NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 # What `datasets` says where a part of a set that was asked for is not in it.
 _PARTS = {
@@ -48,8 +49,11 @@ def hub_rows(hub: HubSet, cache_dir: str | None = None) -> Iterator[Row]:
         if "scripts" not in str(error):
             raise
         raise DataError(Problem("hub_script", {"name": hub.name}, "hf_hub_url")) from error
-    for number, values in enumerate(rows):
-        yield Row(values, hub.name, 0, number)
+    number = 0
+    for batch in rows.iter(batch_size=_BATCH):
+        for values in zip(*batch.values(), strict=True):
+            yield Row(dict(zip(batch, values, strict=True)), hub.name, 0, number)
+            number += 1
 
 
 def hub_state(hub: HubSet) -> str:
