@@ -265,6 +265,22 @@ def demo(
 
 app.add_typer(data, name="data")
 
+
+@app.command(context_settings=WITH_CHANGES)
+def keys(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A config; without, the whole table of keys.")
+    ] = None,
+    changes: Changes = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The table as docs/keys.md has it.")] = False,
+) -> None:
+    """What becomes of every key of LLaMA-Factory here, or of each key of FILE. Exit code 2 where it would not run."""
+    from tui.keys import show_file, show_table
+
+    raise typer.Exit(show_table(as_json, as_markdown) if file is None else show_file(file, changes or [], as_json))
+
+
 runs = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(runs, name="runs")
 

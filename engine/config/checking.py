@@ -46,6 +46,16 @@ def check(document: Document, struct: type[T]) -> Checked[T]:
     return _Check(document, struct).run()
 
 
+def findings(document: Document, struct: type[msgspec.Struct]) -> list[Problem]:
+    """Every problem and note of a document, where `check` has no notes beside problems."""
+    found = _Check(document, struct)
+    try:
+        found.run()
+    except ConfigError as error:
+        return [*error.problems, *found.notes]
+    return found.notes
+
+
 def check_value(struct: type[msgspec.Struct], name: str, value: Any) -> list[Problem]:
     """What is wrong with one key's value by itself."""
     found = _Check(Document("", {name: value}), struct)

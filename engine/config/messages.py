@@ -44,7 +44,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "predict_needs_generate": Message("do_predict writes answers out.", "Add predict_with_generate: true"),
     "dataset_missing": Message(
-        "dataset is missing.", "Names in dataset_info.json, several with commas; or a tokenized_path that is there."
+        "{key} is missing.", "Names in dataset_info.json, several with commas; or a tokenized_path that is there."
     ),
     "tokenized_missing": Message(
         "There is no tokenised data in {path}, and no dataset to make it from.",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from engine.config.checking import check
+from engine.config.document import markdown
 from engine.config.fates import entries, fates, key_table, known_keys, refused_value, status
 from engine.config.reading import dump, parse_document
 from engine.config.schema import MergeConfig, TrainConfig, fields
@@ -108,3 +109,10 @@ def test_a_refused_value_belongs_to_a_key_that_is_there(entry: dict[str, Any]) -
     """A value that the schema takes as well would never be refused, or never be taken."""
     assert entry["key"] in fields(TrainConfig) or entry["key"] in fields(MergeConfig)
     assert all(refused_value(entry["key"], value) for value in entry["values"])
+
+
+def test_the_page_of_keys_is_the_table() -> None:
+    """docs/keys.md is written by `python -m engine.config.document`."""
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert page == markdown()
+    assert [name for name in RECORDED if f"| `{name}`" not in page] == []

@@ -281,7 +281,7 @@ def test_keys_with_an_answer_of_their_own(line: str, code: str, answer: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("stage", "answer"), [("pt", "empty prompt"), ("dpo", "TRL"), ("kto", "TRL"), ("ppo", "TRL"), ("rm", "TRL")]
+    ("stage", "answer"), [("pt", "raw text"), ("dpo", "TRL"), ("kto", "TRL"), ("ppo", "TRL"), ("rm", "TRL")]
 )
 def test_other_stages_are_refused_with_what_to_do_instead(stage: str, answer: str) -> None:
     found = problem("", lambda text: train(text, stage=stage))
