@@ -27,9 +27,10 @@ def train_fingerprint(
 
     Raises ConfigError where an adapter to go on from is not there.
     """
-    for adapter in names(config.adapter_name_or_path):
-        if not (Path(adapter) / "adapter_model.safetensors").exists():
-            params = {"path": adapter, "missing": "adapter_model.safetensors"}
+    adapters = [Path(adapter) / (config.adapter_folder or "") for adapter in names(config.adapter_name_or_path)]
+    for adapter in adapters:
+        if not (adapter / "adapter_model.safetensors").exists():
+            params = {"path": str(adapter), "missing": "adapter_model.safetensors"}
             raise ConfigError(Problem("adapter_missing", params, "adapter_name_or_path"))
     kept = {
         name: value
@@ -41,7 +42,7 @@ def train_fingerprint(
         "config": kept,
         "passed": learned,
         "model": [model.model_type, model.parameters, Path(model.name).name, *map(_edges, weight_files(model.path))],
-        "adapters": [file_sha256(Path(a) / "adapter_model.safetensors") for a in names(config.adapter_name_or_path)],
+        "adapters": [file_sha256(adapter / "adapter_model.safetensors") for adapter in adapters],
         "data": sorted(data_sha256.values()),
     }
     return _digest(parts)

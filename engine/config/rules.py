@@ -9,6 +9,8 @@ from typing import Any
 from engine.config.schema import TrainConfig, names
 from engine.text import Phrase
 
+NEW_TOKENS = ("add_tokens", "add_special_tokens", "new_special_tokens_config")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -26,11 +28,17 @@ def train_rules(config: TrainConfig, passed: dict[str, Any]) -> Iterator[Finding
     yield from _data(config)
     yield from _measuring(config, passed)
     yield from _method(config)
+    yield from _together(config)
     yield from _quantised(config)
     if config.bf16 and config.fp16:
         yield Finding("bf16_and_fp16", "fp16")
     if config.pure_bf16 and config.use_cpu:
         yield Finding("pure_bf16_on_cpu", "pure_bf16", severity="note")
+
+
+def grows_vocabulary(config: TrainConfig) -> bool:
+    """Whether the embeddings follow a tokenizer that gained tokens. New tokens imply it, as in LLaMA-Factory."""
+    return config.resize_vocab or any(getattr(config, key) for key in NEW_TOKENS)
 
 
 def _task(config: TrainConfig) -> Iterator[Finding]:
@@ -101,6 +109,20 @@ def _method(config: TrainConfig) -> Iterator[Finding]:
         yield Finding("only_with_lora", "adapter_name_or_path", {"given": config.finetuning_type})
 
 
+def _together(config: TrainConfig) -> Iterator[Finding]:
+    """Parts of methods that need or exclude each other."""
+    if config.pissa_convert and not config.pissa_init:
+        yield Finding("needs_other_key", "pissa_convert", {"needed": "pissa_init: true"})
+    if config.pissa_convert and config.use_dora:
+        yield Finding("keys_exclude", "pissa_convert", {"other": "use_dora"})
+    if config.use_muon and config.loraplus_lr_ratio is not None:
+        yield Finding("keys_exclude", "use_muon", {"other": "loraplus_lr_ratio"})
+    if config.finetuning_type == "freeze" and not config.freeze_trainable_layers and not config.freeze_extra_modules:
+        yield Finding("freeze_no_layers", "freeze_trainable_layers")
+    if config.train_from_scratch and config.quantization_bit:
+        yield Finding("keys_exclude", "train_from_scratch", {"other": "quantization_bit"})
+
+
 def _quantised(config: TrainConfig) -> Iterator[Finding]:
     if config.quantization_bit is None:
         return
@@ -109,7 +131,7 @@ def _quantised(config: TrainConfig) -> Iterator[Finding]:
         yield Finding("quantised_only_lora", "quantization_bit", {"given": config.finetuning_type})
     if config.pissa_init:
         yield Finding("quantised_pissa", "pissa_init")
-    for key in ("resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config"):
+    for key in ("resize_vocab", *NEW_TOKENS):
         if getattr(config, key):
             yield Finding("quantised_vocab", key)
     if config.create_new_adapter and adapters:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from engine.config.rules import grows_vocabulary
 from engine.config.schema import TrainConfig
+from engine.data.encoded import Encoded
 from engine.data.prepare import Prepared
 from engine.data.review import (
     Part,
@@ -17,10 +19,10 @@ from engine.data.review import (
     measure,
     name_of,
     samples_of,
+    whole,
 )
 from engine.data.sampling import TokenTexts
 from engine.errors import DataError, Problem
-from engine.train.rules import grows_vocabulary
 
 HOPELESS = ("no_rows", "no_rows_left", "ids_beyond_embedding")  # there is nothing to train on, or it would crash
 
@@ -30,9 +32,9 @@ def gate(prepared: Prepared, config: TrainConfig, model: Path, *, force: bool) -
 
     `force`: train nevertheless; then all of it are warnings, but for what cannot be trained on at all.
     """
-    if not config.dataset:  # measuring and predicting only
+    if not (config.dataset or config.tokenized_path):  # measuring and predicting only
         return []
-    found = _forced(_findings(prepared, config, model, _train(prepared, config)), force)
+    found = _forced(_findings(prepared, config, model, _measured(prepared, prepared.train, config)), force)
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise DataError(*errors)
@@ -41,10 +43,10 @@ def gate(prepared: Prepared, config: TrainConfig, model: Path, *, force: bool) -
 
 def review(prepared: Prepared, config: TrainConfig, model: Path, *, force: bool = False) -> Review:
     """Everything there is to tell of the data; nothing is raised for what it holds."""
-    part = _train(prepared, config)
-    parts = {"train": part}
-    for name, encoded in prepared.evaluations.items():
-        parts[name] = measure(encoded, prepared.tokenizer, prepared.stop_ids, prompts_learnt=config.train_on_prompt)
+    sets = {"train": prepared.train} if config.dataset else {}
+    sets |= prepared.evaluations | {name: whole(prompts) for name, prompts in prepared.prompts.items()}
+    parts = {name: _measured(prepared, encoded, config) for name, encoded in sets.items()}
+    found = _forced(_findings(prepared, config, model, parts["train"]), force) if config.dataset else []
     return Review(
         template=name_of(prepared.template),
         cutoff_len=config.cutoff_len,
@@ -54,14 +56,14 @@ def review(prepared: Prepared, config: TrainConfig, model: Path, *, force: bool 
         vocabulary=embedding_rows(model),
         sets=prepared.train.report.sets,
         parts=parts,
-        samples=samples_of(prepared.train, prepared.tokenizer),
-        problems=[*_forced(_findings(prepared, config, model, part), force), *prepared.notes],
+        samples=samples_of(next(iter(sets.values())), prepared.tokenizer) if sets else [],
+        problems=[*found, *prepared.notes],
         from_cache=prepared.from_cache,
     )
 
 
-def _train(prepared: Prepared, config: TrainConfig) -> Part:
-    return measure(prepared.train, prepared.tokenizer, prepared.stop_ids, prompts_learnt=config.train_on_prompt)
+def _measured(prepared: Prepared, encoded: Encoded, config: TrainConfig) -> Part:
+    return measure(encoded, prepared.tokenizer, prepared.stop_ids, prompts_learnt=config.train_on_prompt)
 
 
 def _findings(prepared: Prepared, config: TrainConfig, model: Path, part: Part) -> list[Problem]:

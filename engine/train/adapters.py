@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from engine.config.rules import grows_vocabulary
 from engine.config.schema import TrainConfig, names
 from engine.errors import ConfigError, Problem
-from engine.train.rules import grows_vocabulary
 
 # Never adapted by `all`: LLaMA-Factory's names of heads by model type; lm_head for every model.
 _HEADS = {"chatglm": ("output_layer",), "internlm2": ("output",)}

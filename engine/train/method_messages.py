@@ -13,19 +13,12 @@ MESSAGES: dict[str, Message] = {
         "use_fast_tokenizer has no effect: today's transformers has fast tokenizers only."
     ),
     "head_always_fp32": Message("upcast_lmhead_output has no effect: the loss is always computed in fp32."),
-    "method_lora_only": Message(
-        "{key} belongs to finetuning_type: lora, and this config says {method}.", "Remove the key, or train with lora."
-    ),
     "quantised_lora_only": Message(
         "Weights in 4 or 8 bits cannot be trained themselves, as finetuning_type: {method} asks.",
         "Use finetuning_type: lora, or an unquantised base without quantization_bit.",
     ),
     "not_on_quantised": Message(
         "{key} changes the base's weights, which cannot be done in 4 or 8 bits.", "Remove it, or quantization_bit."
-    ),
-    "quantised_one_adapter": Message(
-        "A base in 4 or 8 bits takes one adapter: others cannot be merged into it.",
-        "Merge the earlier ones with: sft-wizard export, and train on the result.",
     ),
     "needs_other_key": Message("{key} needs {needed}.", "Add that, or remove {key}."),
     "keys_exclude": Message("{key} and {other} exclude each other.", "Remove one of them."),

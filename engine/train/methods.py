@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from engine.config.rules import grows_vocabulary
 from engine.config.schema import TrainConfig
-from engine.errors import ConfigError, Problem
+from engine.errors import Problem
 from engine.text import Phrase
 from engine.train.adapters import add_adapter
 from engine.train.model import load_base
 from engine.train.packing import install_packed_forward
 from engine.train.parts import choose_trainable
 from engine.train.precision import Precision, refuse_mixed, upcast_normalisations, upcast_trainable
-from engine.train.rules import grows_vocabulary, method_problems
 from engine.train.vocabulary import grow
 from engine.train.whole import is_adapter
 
@@ -28,9 +28,6 @@ def prepare_model(
     config: TrainConfig, path: Path, tokenizer: Any, precision: Precision, device: torch.device, tell: Tell
 ) -> torch.nn.Module:
     """The model that `config` trains, from the folder `path`, on `device`. Raises ConfigError, EnvironmentProblem."""
-    problems = method_problems(config)
-    if problems:
-        raise ConfigError(*problems)
     if not config.use_fast_tokenizer:
         tell(Problem("tokenizer_always_fast", {}, "use_fast_tokenizer", severity="note"))
     if config.upcast_lmhead_output:
