@@ -34,7 +34,17 @@ from engine.train.packing import IGNORED, Tokens, bins, install_packed_forward, 
 from engine.train.reporting import Reporter
 from engine.train.trainer import StepTrainer
 
-OWN = ("packed", "token_budget", "keep_checkpoints", "should_stop", "token_loss", "accuracy", "in_order")
+OWN = (
+    "packed",
+    "token_budget",
+    "keep_checkpoints",
+    "should_stop",
+    "token_loss",
+    "accuracy",
+    "in_order",
+    "writer",
+    "writing",
+)
 CLOSE = 1e-5  # of a gradient tensor's largest entry, fp32
 VOCABULARY = 97
 SIZES = {
