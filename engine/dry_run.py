@@ -7,6 +7,7 @@ import os
 import subprocess
 from typing import Any
 
+from engine.data.hub import hub_environment
 from engine.errors import DataError, Problem, RunError
 from engine.pipeline import Plan
 from engine.runs.launch import python_module, worker_environment
@@ -42,7 +43,7 @@ def _count(plan: Plan, force: bool) -> dict[str, Any]:
         input=json.dumps({**plan.spec["train"], "force": force}),
         capture_output=True,
         text=True,
-        env=worker_environment(),
+        env={**worker_environment(), **hub_environment(plan.spec["train"]["data_sha256"])},
         check=False,
     )
     try:

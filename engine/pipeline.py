@@ -20,6 +20,7 @@ from engine import __version__
 from engine.chat.source import trained_source
 from engine.config.jobs import Job, load_job
 from engine.config.schema import MergeConfig
+from engine.data.hub import hub_environment
 from engine.data.prepare import data_files, row_warnings
 from engine.data.source import convert_source
 from engine.data.templates import load_template, template_sha256
@@ -201,6 +202,7 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     assert job.train is not None
     config, passed = job.train.config, job.train.passed
     hashes = data_files(config)
+    plan.environment |= hub_environment(hashes)
     model = get_model(
         config.model_name_or_path,
         progress,

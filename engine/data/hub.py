@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from engine.data.entries import HubSet
@@ -16,6 +16,8 @@ from engine.data.readers import Row
 from engine.data.readers.parquet import reason_of
 from engine.errors import DataError, EnvironmentProblem, Problem
 from engine.fingerprints import file_sha256
+
+HUB = "hub:"  # before the name of a set, where files are told by their paths
 
 _PATIENCE = 20.0  # seconds
 _BATCH = 1000
@@ -82,6 +84,16 @@ def hub_state(hub: HubSet) -> str:
     if known is None:
         raise _refusal(hub, reason) from reason
     return known
+
+
+def hub_environment(hashes: Iterable[str]) -> dict[str, str]:
+    """What a worker's environment needs where `data_files` names sets of a hub: workers are offline otherwise.
+
+    Whoever has forbidden the hub in the environment of this process stays offline.
+    """
+    if any(name.startswith(HUB) for name in hashes):
+        return {"HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}
+    return {}
 
 
 def hub_file(name: str, file: str) -> Path:

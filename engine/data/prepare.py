@@ -22,7 +22,7 @@ from engine.data.encode import Encoder
 from engine.data.encoded import Encoded, EncodeReport, Prompts
 from engine.data.entries import DatasetEntry
 from engine.data.formats import Tally
-from engine.data.hub import hub_state
+from engine.data.hub import HUB, hub_state
 from engine.data.options import EncodeOptions
 from engine.data.sets import entries_of, evaluation_names, load_sets, shares
 from engine.data.templates import (
@@ -86,7 +86,7 @@ def data_files(config: TrainConfig) -> dict[str, str]:
     for entry in (*train, *evaluation):
         hashes[f"{entry.file}#{entry.name}"] = token_cache.cache_key({"how": entry.meaning()})
         if entry.hub:
-            hashes[f"hub:{entry.hub.name}"] = hub_state(entry.hub)
+            hashes[f"{HUB}{entry.hub.name}"] = hub_state(entry.hub)
     return hashes
 
 
@@ -208,7 +208,7 @@ def _key(config: TrainConfig, model: Path, tokenizer: Any, template: Template | 
 
 
 def _contents(entry: DatasetEntry, hashes: dict[str, str]) -> list[Any]:
-    state = hashes.get(f"hub:{entry.hub.name}") if entry.hub else None
+    state = hashes.get(f"{HUB}{entry.hub.name}") if entry.hub else None
     files = [hashes.get(str(file)) or file_sha256(file) for file in entry.files]
     return [entry.name, entry.meaning(), state, files]
 

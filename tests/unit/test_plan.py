@@ -84,6 +84,18 @@ def test_a_new_job_does_everything_in_order(plan: Planner, project: Path) -> Non
     assert [note.code for note in made.notes] == ["no_gpu"]
 
 
+def test_a_set_of_the_hub_lets_the_worker_reach_it(
+    plan: Planner, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "HF_HUB_OFFLINE" not in plan().environment
+    entry = {"rows": {"hf_hub_url": str(project / "data"), "subset": "x"}}
+    (project / "data/dataset_info.json").write_text(json.dumps(entry))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert plan().environment["HF_HUB_OFFLINE"] == "0"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert plan().environment["HF_HUB_OFFLINE"] == "1"
+
+
 def test_the_spec_is_data_that_a_run_folder_can_hold(plan: Planner) -> None:
     spec = plan().spec
     assert json.loads(json.dumps(spec, allow_nan=False)) == spec
