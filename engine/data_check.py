@@ -14,6 +14,7 @@ import msgspec
 
 from engine.config.finding import locate
 from engine.config.jobs import load_job
+from engine.data.hub import hub_environment
 from engine.data.prepare import data_files, row_warnings
 from engine.data.review import Review
 from engine.data.source import convert_source
@@ -42,11 +43,28 @@ def check_data(
     `listen` gets phase and progress events of tokenising, `progress` what is done before. Raises ConfigError, DataError
     and EnvironmentProblem where there is nothing to look at; what would ruin a run is among the review's problems.
     """
+    spec, secrets, notes = read_spec(file, overrides, progress=progress, cwd=cwd)
+    listen({"type": "phase", "name": "tokenising"})
+    review = Review.from_dict(ask("engine.data.review_work", {**spec, "force": force}, secrets, listen))
+    review.problems[:0] = notes
+    return review
+
+
+def read_spec(
+    file: Path, overrides: Sequence[str], *, progress: Progress, cwd: Path | None, anew: bool = False
+) -> tuple[dict[str, Any], dict[str, str], list[Problem]]:
+    """What a worker needs to tokenise for `file`, the secrets it may need, and notes. `anew`: not from tokenized_path.
+
+    Raises ConfigError, DataError, EnvironmentProblem.
+    """
     whole = (file / "config.yaml").is_file()
     job = load_job(locate(file, "project" if whole else "train"), overrides, cwd)
     if job.train is None:
         raise ConfigError(Problem("check_needs_training", file=str(file)))
     config = job.train.config
+    tokenized = config.tokenized_path
+    if anew:
+        config = msgspec.structs.replace(config, tokenized_path=None)
     notes = list(job.notes)
     load_template(config.template)
     for name in ("hf_hub_token", "hub_token"):
@@ -58,27 +76,31 @@ def check_data(
     spec = {
         "config": msgspec.to_builtins(config),
         "data_sha256": data_files(config),
+        "tokenized_path": tokenized,
         "model_path": str(get_model(config.model_name_or_path, progress, code=config.trust_remote_code).path),
-        "force": force,
     }
-    listen({"type": "phase", "name": "tokenising"})
-    review = _ask(spec, job.secrets, listen)
-    review.problems[:0] = notes
-    return review
+    return spec, job.secrets, notes
 
 
-def _ask(spec: dict[str, Any], secrets: dict[str, str], listen: Callable[[Event], None]) -> Review:
-    """The worker's answer. It is killed where the waiting ends early."""
+def ask(module: str, spec: dict[str, Any], secrets: dict[str, str], listen: Callable[[Event], None]) -> dict[str, Any]:
+    """The answer of a worker (`review_work.serve`). It is killed where the waiting ends early.
+
+    `listen` gets progress events. Raises what the worker raised, RunError where it ends without an answer.
+    """
     with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         process = subprocess.Popen(
-            python_module("engine.data.review_work"),
+            python_module(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
             encoding="utf-8",
             start_new_session=True,  # Ctrl+C is for us: the worker would answer with a traceback
-            env={**worker_environment(secrets), "CUDA_VISIBLE_DEVICES": ""},
+            env={
+                **worker_environment(secrets),
+                "CUDA_VISIBLE_DEVICES": "",
+                **hub_environment(spec.get("data_sha256", {})),
+            },
         )
         with process:
             try:
@@ -92,7 +114,9 @@ def _ask(spec: dict[str, Any], secrets: dict[str, str], listen: Callable[[Event]
     raise RunError(Problem("internal", {"type": "tokenising", "reason": last[0][:300]}))
 
 
-def _answer(process: subprocess.Popen[str], spec: dict[str, Any], listen: Callable[[Event], None]) -> Review | None:
+def _answer(
+    process: subprocess.Popen[str], spec: dict[str, Any], listen: Callable[[Event], None]
+) -> dict[str, Any] | None:
     """What it says until the result; None where it ends without one."""
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -109,5 +133,6 @@ def _answer(process: subprocess.Popen[str], spec: dict[str, Any], listen: Callab
             kind = _KINDS.get(message["exit_code"], RunError)
             raise kind(*(Problem.from_dict(raw) for raw in message["problems"]))
         else:
-            return Review.from_dict(message["result"])
+            result: dict[str, Any] = message["result"]
+            return result
     return None

@@ -9,6 +9,7 @@ import typer
 
 from engine.errors import EXIT_FAILED, Problem, ProblemError
 from tui.datacheck import data
+from tui.preprocessing import preprocess
 
 app = typer.Typer(
     name="sft-wizard",
@@ -196,11 +197,12 @@ def chat(
         float | None,
         typer.Option(min=0.0, max=5.0, help="0 always takes the likeliest token (default: the file's, or 0)."),
     ] = None,
+    overrides: Set = None,
 ) -> None:
     """Talk to the tuned model. /base and /tuned switch the weights, /clear forgets, /exit leaves."""
     from tui.talking import talk
 
-    raise typer.Exit(talk(source, question, base, system, max_new_tokens, temperature))
+    raise typer.Exit(talk(source, question, base, system, max_new_tokens, temperature, overrides or []))
 
 
 @app.command()
@@ -264,6 +266,7 @@ def demo(
 
 
 app.add_typer(data, name="data")
+app.command(context_settings=WITH_CHANGES)(preprocess)
 
 
 @app.command(context_settings=WITH_CHANGES)

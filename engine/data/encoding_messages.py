@@ -36,6 +36,9 @@ ENCODING_MESSAGES: dict[str, Message] = {
         "tokenized_path {folder} holds no tokenised data that can be read ({reason})",
         "remove the folder to have the data tokenised anew, or name another one",
     ),
+    "preprocess_no_folder": Message(
+        "there is no folder to write the tokenised data to", "set tokenized_path, or give one with --out"
+    ),
     "tokenized_indices": Message(
         "{folder} holds rows in an order of their own, as old versions of datasets stored them",
         "load and save it once with a newer version of datasets, or tokenise the data anew",

@@ -33,8 +33,8 @@ def look(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str
     return review(prepared, config, model, force=spec["force"]).as_dict()
 
 
-def main() -> None:
-    """One request, its progress, its answer."""
+def serve(answer: Callable[[dict[str, Any], Callable[[int, int], None]], dict[str, Any]]) -> None:
+    """One request, its progress, its answer: what `answer` makes of the request."""
     spec = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries print to stdout now and then
@@ -44,7 +44,7 @@ def main() -> None:
         out.flush()
 
     try:
-        tell(result=look(spec, lambda done, total: tell(progress=[done, total])))
+        tell(result=answer(spec, lambda done, total: tell(progress=[done, total])))
     except BrokenPipeError:  # nobody listens any more
         os._exit(1)
     except Exception as error:
@@ -55,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(look)

@@ -72,14 +72,20 @@ def load_tokenized(config: TrainConfig, vocabulary: int) -> tuple[Sets, list[Pro
     return sets, _ignored(config, note, folder)
 
 
+def require_free(folder: Path) -> None:
+    """Raise DataError tokenized_there where something lies at this place."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DataError(Problem("tokenized_there", {"folder": str(folder)}, "tokenized_path"))
+
+
 def save_tokenized(
     folder: Path, config: TrainConfig, sets: Sets, *, pad_id: int, data_sha256: dict[str, str]
 ) -> dict[str, int]:
     """Write all sets, whole or not at all; {split: rows}. Raises DataError tokenized_there, OSError."""
-    if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(Problem("tokenized_there", {"folder": str(folder)}, "tokenized_path"))
+    require_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    splits = {_split(name): tokens for name, tokens in sets.items() if name != TRAIN or len(tokens)}
+    splits = {split_name(name): tokens for name, tokens in sets.items() if name != TRAIN or len(tokens)}
     try:
         for split, tokens in splits.items():
             rows = chunks(tokens, pad_id, config.cutoff_len)
@@ -107,7 +113,8 @@ def _name(split: str) -> str:
     return split.removeprefix(f"{VALIDATION}_")
 
 
-def _split(name: str) -> str:
+def split_name(name: str) -> str:
+    """The name that LLaMA-Factory gives the split of a set."""
     return {TRAIN: TRAIN, EVAL: VALIDATION}.get(name, f"{VALIDATION}_{name}")
 
 

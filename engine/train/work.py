@@ -16,6 +16,7 @@ from engine.config.schema import TrainConfig
 from engine.data.gate import gate
 from engine.data.prepare import Prepared, prepare
 from engine.data.sets import EVAL
+from engine.data.tokenized import is_tokenized, save_tokenized
 from engine.errors import Problem, StopRequested
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
@@ -67,6 +68,10 @@ def run(work: Work) -> None:
     tell_data(work, prepared)
     for problem in gate(prepared, config, base, force=force):
         work.warn(problem)
+
+    if config.tokenized_path and not is_tokenized(config):
+        pad = prepared.tokenizer.pad_token_id
+        save_tokenized(Path(config.tokenized_path), config, prepared.sets, pad_id=pad, data_sha256=spec["data_sha256"])
 
     work.poll()
     work.phase("loading")

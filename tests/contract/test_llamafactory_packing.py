@@ -12,6 +12,7 @@ import pytest
 from engine.config.schema import TrainConfig
 from engine.data import dataset_dict
 from engine.data.prepare import data_files, prepare
+from engine.data.preprocess import preprocess
 from engine.data.tokenized import save_tokenized
 from engine.errors import DataError
 from tests.unit.tiny_tokenizer import MARKS, tiny_tokenizer
@@ -157,3 +158,16 @@ def test_tokens_of_another_model_or_another_purpose_are_refused(model, tmp_path)
     with pytest.raises(DataError) as error:
         prepared(small, config(small, template="default", tokenized_path=str(tmp_path / "tokens")))
     assert error.value.problems[0].code == "tokenized_other_vocabulary"
+
+
+def test_preprocess_writes_what_a_run_would_train_on(model, tmp_path):
+    used = config(model, val_size=0.3)
+    spec = {"config": msgspec.to_builtins(used), "model_path": str(model), "data_sha256": data_files(used)}
+    seen = []
+    made = preprocess({**spec, "out": str(tmp_path / "out")}, lambda done, total: seen.append((done, total)))
+    case = next(case for case in RECORDED["cases"] if case["case"] == {"val_size": 0.3})
+    assert checks(tmp_path / "out") == case["splits"]
+    rows = {name: len(columns["input_ids"]) for name, columns in case["splits"].items()}
+    assert {name: split["rows"] for name, split in made["splits"].items()} == rows
+    assert made["splits"]["train"]["tokens"] == sum(length for length, _ in case["splits"]["train"]["input_ids"])
+    assert seen[-1] == (rows["train"], rows["train"])
