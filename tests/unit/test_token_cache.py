@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.data.conversation import Origin
-from engine.data.encoded import Encoded, EncodeReport
+from engine.data.encoded import Encoded, EncodeReport, Prompts
 from engine.data.token_cache import cache_key, load, store
 from engine.errors import Problem
 
@@ -84,3 +84,25 @@ def test_key_depends_on_values_only():
     assert cache_key({"a": 1, "b": [2]}) == cache_key({"b": [2], "a": 1})
     assert cache_key({"a": 1}) != cache_key({"a": 2})
     assert len(cache_key({})) == 64
+
+
+@pytest.mark.parametrize("neat", [True, False])
+def test_packed_rows_keep_their_samples(tmp_path, neat):
+    plain = encoded([1, 2, 3], [4], [5, 6])
+    offsets = np.array([0, 4, 6], np.int64)
+    before = Encoded(plain.input_ids, plain.labels, offsets, plain.report, plain.offsets, neat)
+    store(tmp_path, "k", before)
+    after = load(tmp_path, "k")
+    assert after.parts.tolist() == [0, 3, 4, 6]
+    assert (len(after), after.neat) == (2, neat)
+    assert [after.lengths(index) for index in range(2)] == [[3, 1], [2]]
+
+
+def test_prompts_keep_their_answers(tmp_path):
+    ids, labels = np.array([1, 2, 3, 4], np.int32), np.array([9, 8], np.int32)
+    before = Prompts(ids, np.array([0, 1, 4]), labels, np.array([0, 2, 2]), EncodeReport(cutoff_len=8, rows=2))
+    store(tmp_path, "k", before)
+    after = load(tmp_path, "k")
+    assert isinstance(after, Prompts)
+    assert [[part.tolist() for part in after.row(index)] for index in range(2)] == [[[1], [9, 8]], [[2, 3, 4], []]]
+    assert after.report == before.report
