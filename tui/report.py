@@ -121,6 +121,11 @@ class Report:
         elif what == "step" and event["micro_batches"] == "packed" and event["difference"] is not None:
             line = _("Fast step checked on your model and data: largest relative loss difference {difference:.0e}")
             self.say(line.format(difference=event["difference"]))
+        elif what == "measured":
+            figures = {name.removeprefix("eval_"): value for name, value in event["figures"].items()}
+            rest = ", ".join(f"{one_line(name)} {value:.4f}" for name, value in figures.items() if name != "loss")
+            if rest:
+                self.say(_("step {step}: {figures}").format(step=event["step"], figures=rest))
         elif what == "resumed":
             line = _("Resuming from step {step}: {checkpoint}")
             self.say(line.format(step=event["step"], checkpoint=event["resumed_from"]))
