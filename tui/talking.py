@@ -15,11 +15,17 @@ from tui.words import _
 
 
 def talk(
-    source: str, question: str | None, base: bool, system: str | None, longest: int | None, temperature: float | None
+    source: str,
+    question: str | None,
+    base: bool,
+    system: str | None,
+    longest: int | None,
+    temperature: float | None,
+    overrides: Sequence[str],
 ) -> int:
     """Returns the exit code. Answers go to stdout as they come, everything else to stderr."""
     with Report() as report:
-        found = find_source(source, report.progress, report.problem)
+        found = find_source(source, report.progress, report.problem, overrides)
         log = state_folder("chat") / "chat.log"
         client = ChatClient(found, log, max_new_tokens=longest, temperature=temperature)
         report.progress(Phrase("Loading {name}", {"name": found.name}), 0, 0)

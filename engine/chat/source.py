@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 from engine.config.chatting import load_chat
 from engine.config.finding import kind_of, locate
 from engine.config.jobs import load_job
+from engine.config.overrides import with_overrides
 from engine.config.reading import read_document
 from engine.config.schema import MergeConfig, TrainConfig, names
 from engine.errors import ConfigError, Problem
@@ -53,14 +54,20 @@ class ChatSource:
         return asdict(self)
 
 
-def find_source(given: str, progress: Progress, tell: Tell = lambda note: None) -> ChatSource:
-    """Raises ConfigError where the path, adapter or model is not there. `tell` hears what has no effect in a file."""
+def find_source(
+    given: str, progress: Progress, tell: Tell = lambda note: None, overrides: Sequence[str] = ()
+) -> ChatSource:
+    """Raises ConfigError where the path, adapter or model is not there. `tell` hears what has no effect in a file.
+
+    overrides: `key=value` over the file.
+    """
     path = Path(given).expanduser()
     if path.is_dir():
-        return _folder(path.resolve(), progress, tell)
+        return _folder(path.resolve(), progress, tell, overrides)
     if not path.suffix and not path.exists():
+        _without_file(overrides)
         return ChatSource(str(get_model(given, progress).path), given)
-    document = read_document(path)
+    document, _ = with_overrides(read_document(path), overrides)
     if kind_of(document) == "chat":
         found = load_chat(document, Path.cwd())
         for note in found.notes:
@@ -68,7 +75,7 @@ def find_source(given: str, progress: Progress, tell: Tell = lambda note: None) 
         inside = found.config.adapter_folder or ""
         adapters = [str(Path(name) / inside) for name in names(found.config.adapter_name_or_path)]
         return _with_adapters(found.config, adapters, progress, sampling=found.sampling, dtype=found.dtype)
-    job = load_job(path)
+    job = load_job(path, overrides)
     if job.train:
         train = job.train.config
         if train.finetuning_type == "lora":
@@ -153,20 +160,27 @@ def run_source(config: dict[str, Any]) -> ChatSource | None:
     return None
 
 
+def _without_file(overrides: Sequence[str]) -> None:
+    if overrides:
+        raise ConfigError(Problem("set_without_file", {"given": overrides[0]}))
+
+
 def _require_adapter(folder: Path) -> None:
     if not (folder / CONFIG).exists():
         raise ConfigError(Problem("adapter_missing", {"path": str(folder), "missing": CONFIG}))
 
 
-def _folder(path: Path, progress: Progress, tell: Tell) -> ChatSource:
+def _folder(path: Path, progress: Progress, tell: Tell, overrides: Sequence[str] = ()) -> ChatSource:
     configs = [path / name for name in ("config.yaml", "configs/train_config.yaml") if (path / name).exists()]
     weights = (path / "config.json").exists()
     if configs and not weights:
-        return find_source(str(configs[0]), progress, tell)
+        return find_source(str(configs[0]), progress, tell, overrides)
+    if weights or (path / CONFIG).exists():
+        _without_file(overrides)
     if (path / CONFIG).exists():
         base_name = str(json.loads((path / CONFIG).read_text()).get("base_model_name_or_path"))
         base = get_model(base_name, progress)
         return ChatSource(str(base.path), base.name, str(path))
     if not weights and any(path.glob("*.y*ml")):
-        return find_source(str(locate(path)), progress, tell)
+        return find_source(str(locate(path)), progress, tell, overrides)
     return ChatSource(str(inspect_model(path).path), str(path))

@@ -109,6 +109,9 @@ MESSAGES: dict[str, Message] = {
         "config.yaml names neither train nor merge nor data.", "Add for example train: configs/train_config.yaml"
     ),
     "override_form": Message("Expected key=value, found {given}.", "For example: learning_rate=2e-4"),
+    "set_without_file": Message(
+        "There is no config for {given} to change.", "Give a config instead of a model, or leave it out."
+    ),
     "option_unknown": Message("There is neither an option nor a key {given}.", "Did you mean {near}?"),
     "option_unknown_far": Message(
         "There is neither an option nor a key {given}.", "sft-wizard keys lists every key, --help every option."

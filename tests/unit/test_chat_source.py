@@ -20,7 +20,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """base, and two adapters on it."""
     root = tmp_path_factory.mktemp("models")
     base = save_base(root / "base", vocab_size=512)
-    tiny_tokenizer().save_pretrained(base)
+    tiny_tokenizer().save_pretrained(base)  # type: ignore[no-untyped-call]
     save_adapter(root / "first", base, r=2)
     save_adapter(root / "second", base, scale=0.2)
     return root
@@ -78,9 +78,22 @@ def test_a_folder_with_one_config(models: Path, tmp_path: Path) -> None:
     assert find_source(str(tmp_path), lambda *_: None).template == "chatml"
 
 
+def test_set_goes_over_the_file_and_needs_one(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "qwen3.yaml").write_text("model_name_or_path: gone\ntemplate: chatml\n")
+    for given in (tmp_path / "qwen3.yaml", tmp_path):
+        found = find_source(
+            str(given), lambda *_: None, overrides=[f"model_name_or_path={models}/base", "temperature=0.3"]
+        )
+        assert (found.base, found.sampling["temperature"]) == (f"{models}/base", 0.3)
+    for without in (f"{models}/base", f"{models}/first", "smollm2-135m"):
+        with pytest.raises(ConfigError) as caught:
+            find_source(without, lambda *_: None, overrides=["template=chatml"])
+        assert caught.value.problems[0].code == "set_without_file"
+
+
 def test_the_command_line_goes_over_the_file() -> None:
     def options(sampling: dict[str, float], **given: float) -> dict[str, float]:
-        return ChatClient(ChatSource("b", "n", sampling=sampling), Path("log"), **given).options  # type: ignore[arg-type, return-value]
+        return ChatClient(ChatSource("b", "n", sampling=sampling), Path("log"), **given).options  # type: ignore[arg-type]
 
     assert options({}) == {"max_new_tokens": 512, "temperature": 0.0}
     assert options({"temperature": 0.9, "top_p": 0.5}) == {"max_new_tokens": 512, "temperature": 0.9, "top_p": 0.5}
