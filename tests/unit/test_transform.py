@@ -148,6 +148,31 @@ def test_tool_calls_stay_in_sharegpt_and_are_refused_for_alpaca(tmp_path):
         run(path, name="other")
 
 
+def test_openai_calls_and_flags_are_converted(tmp_path):
+    calls = [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "q"}]},
+        {"role": "assistant", "content": None, "tool_calls": calls, "weight": 0},
+        {"role": "tool", "content": "o1"},
+        {"role": "tool", "content": "o2"},
+        {"role": "assistant", "content": "a", "loss": True},
+    ]
+    path = source(tmp_path, [{"messages": said}])
+    run(path, fmt="sharegpt")
+    [conversation] = loaded(tmp_path)
+    assert [(turn.role, turn.content, turn.learn) for turn in conversation.turns] == [
+        ("user", "q", None),
+        ("function", '[{"name": "f", "arguments": {"x": 1}}]', False),
+        ("observation", "o1\no2", None),
+        ("assistant", "a", True),
+    ]
+    unlearned = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "loss": False}]
+    (tmp_path / "other").mkdir()
+    path = source(tmp_path / "other", [{"messages": unlearned}])
+    with pytest.raises(DataError, match="alpaca cannot hold answers that are not to be learned"):
+        run(path, name="flags", fmt="alpaca")
+
+
 @pytest.mark.parametrize(
     ("row", "shape", "prompt"),
     [
