@@ -16,17 +16,18 @@ def key(
     le: float | None = None,
     lt: float | None = None,
     basic: bool = False,
+    expert: bool = False,
     identity: bool = True,
     path: bool = False,
 ) -> Meta:
     """Describe a key: one line of help, the range people use, its bounds.
 
-    basic: shown before the advanced ones. identity: changes what is learned, so it tells one run from another.
-    path: a file or folder, relative to where the config says.
+    basic: shown before the advanced ones. expert: for who writes it into a file, and never asked. identity: changes
+    what is learned, so it tells one run from another. path: a file or folder, relative to where the config says.
     """
     # msgspec puts bounds on plain numbers only, not on `int | None`: they are kept here and checked in checking.py.
     bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
-    extra = {"usual": usual, "basic": basic, "identity": identity, "path": path, "bounds": bounds}
+    extra = {"usual": usual, "basic": basic, "expert": expert, "identity": identity, "path": path, "bounds": bounds}
     return Meta(description=text, extra=extra)
 
 

@@ -14,40 +14,56 @@ class ModelKeys(Struct, kw_only=True, forbid_unknown_fields=True):
 
     model_name_or_path: Annotated[str, MODEL]
     adapter_name_or_path: ADAPTERS = None
-    adapter_folder: Annotated[str | None, key("Folder inside adapter_name_or_path that holds the adapter.")] = None
-    cache_dir: Annotated[str | None, key("Where models and datasets of a hub are kept.", identity=False, path=True)] = (
-        None
-    )
-    model_revision: Annotated[str, key("Branch, tag or commit of a model from a hub.")] = "main"
-    use_fast_tokenizer: Annotated[bool, key("Use the tokenizer written in Rust, where the model has one.")] = True
-    resize_vocab: Annotated[bool, key("Grow the embeddings where the tokenizer has more tokens.")] = False
-    split_special_tokens: Annotated[bool, key("Read special tokens in the data as ordinary text.")] = False
-    add_tokens: Annotated[Names | None, key("New ordinary tokens; the embeddings grow with them.")] = None
-    add_special_tokens: Annotated[Names | None, key("New special tokens; the embeddings grow with them.")] = None
+    adapter_folder: Annotated[
+        str | None, key("Folder inside adapter_name_or_path that holds the adapter.", expert=True)
+    ] = None
+    cache_dir: Annotated[
+        str | None, key("Where models and datasets of a hub are kept.", identity=False, path=True, expert=True)
+    ] = None
+    model_revision: Annotated[str, key("Branch, tag or commit of a model from a hub.", expert=True)] = "main"
+    use_fast_tokenizer: Annotated[
+        bool, key("Use the tokenizer written in Rust, where the model has one.", expert=True)
+    ] = True
+    resize_vocab: Annotated[bool, key("Grow the embeddings where the tokenizer has more tokens.", expert=True)] = False
+    split_special_tokens: Annotated[bool, key("Read special tokens in the data as ordinary text.", expert=True)] = False
+    add_tokens: Annotated[Names | None, key("New ordinary tokens; the embeddings grow with them.", expert=True)] = None
+    add_special_tokens: Annotated[
+        Names | None, key("New special tokens; the embeddings grow with them.", expert=True)
+    ] = None
     new_special_tokens_config: Annotated[
-        str | None, key("YAML file of new special tokens and a description of each.", path=True)
+        str | None, key("YAML file of new special tokens and a description of each.", path=True, expert=True)
     ] = None
     init_special_tokens: Annotated[
         Literal["noise_init", "desc_init", "desc_init_w_noise"],
-        key("Where the embeddings of new tokens start: mean plus noise, or what their descriptions embed to."),
+        key(
+            "Where the embeddings of new tokens start: mean plus noise, or what their descriptions embed to.",
+            expert=True,
+        ),
     ] = "noise_init"
     rope_scaling: Annotated[
         Literal["linear", "dynamic", "yarn", "llama3"] | None,
-        key("Stretch the positions where cutoff_len is beyond what the model knows."),
+        key("Stretch the positions where cutoff_len is beyond what the model knows.", expert=True),
     ] = None
     flash_attn: Annotated[
         Literal["auto", "disabled", "sdpa", "fa2", "fa3"],
-        key("Attention kernel: auto is the exact packed one; disabled (eager) and sdpa pad instead.", identity=False),
+        key(
+            "Attention kernel: auto is the exact packed one; disabled (eager) and sdpa pad instead.",
+            identity=False,
+            expert=True,
+        ),
     ] = "auto"
     enable_liger_kernel: Annotated[
-        bool, key("Fused kernels of liger-kernel, on GPUs (exact up to rounding).", identity=False)
+        bool, key("Fused kernels of liger-kernel, on GPUs (exact up to rounding).", identity=False, expert=True)
     ] = False
     moe_aux_loss_coef: Annotated[
-        float | None, key("Weight of the loss that balances the experts of a mixture-of-experts model.", ge=0)
+        float | None,
+        key("Weight of the loss that balances the experts of a mixture-of-experts model.", ge=0, expert=True),
     ] = None
-    upcast_layernorm: Annotated[bool, key("Keep the normalisation weights in fp32.")] = False
-    upcast_lmhead_output: Annotated[bool, key("Compute the output head's logits in fp32.", identity=False)] = False
-    train_from_scratch: Annotated[bool, key("Start from random weights instead of the model's.")] = False
+    upcast_layernorm: Annotated[bool, key("Keep the normalisation weights in fp32.", expert=True)] = False
+    upcast_lmhead_output: Annotated[
+        bool, key("Compute the output head's logits in fp32.", identity=False, expert=True)
+    ] = False
+    train_from_scratch: Annotated[bool, key("Start from random weights instead of the model's.", expert=True)] = False
     trust_remote_code: Annotated[bool, REMOTE_CODE] = False
     quantization_bit: Annotated[
         Literal[4, 8] | None, key("Load the base in 4 or 8 bits (bitsandbytes, GPU): less memory, slower, not exact.")

@@ -36,7 +36,7 @@ class OutputKeys(DataKeys, kw_only=True, forbid_unknown_fields=True):
     )
     run_name: Annotated[str | None, key("A name for the run.", identity=False)] = None
     include_effective_tokens_per_second: Annotated[
-        bool, key("Write how many tokens a second were trained on into the results.", identity=False)
+        bool, key("Write how many tokens a second were trained on into the results.", identity=False, expert=True)
     ] = False
 
 
@@ -76,7 +76,7 @@ class TrainingKeys(OutputKeys, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     ddp_timeout: Annotated[int, key("Seconds that processes wait for each other.", ge=1, identity=False)] = 1800
-    disable_shuffling: Annotated[bool, key("Take the samples in the order of the data.")] = False
+    disable_shuffling: Annotated[bool, key("Take the samples in the order of the data.", expert=True)] = False
 
 
 class MeasuringKeys(TrainingKeys, kw_only=True, forbid_unknown_fields=True):
@@ -87,27 +87,43 @@ class MeasuringKeys(TrainingKeys, kw_only=True, forbid_unknown_fields=True):
     ] = 8
     eval_strategy: Annotated[Switch, key("When to measure on the rows held back.", identity=False)] = "no"
     eval_steps: Annotated[float | None, key("Steps between two measurements.", gt=0, identity=False)] = None
-    compute_accuracy: Annotated[bool, key("Also measure how often the most likely token is right.", identity=False)] = (
-        False
-    )
+    compute_accuracy: Annotated[
+        bool, key("Also measure how often the most likely token is right.", identity=False, expert=True)
+    ] = False
     early_stopping_steps: Annotated[
-        int | None, key("Stop after so many measurements without getting better.", ge=1)
+        int | None, key("Stop after so many measurements without getting better.", ge=1, expert=True)
     ] = None
     predict_with_generate: Annotated[
-        bool, key("Measure by answers written out, with BLEU and ROUGE, instead of the loss.", identity=False)
+        bool,
+        key("Measure by answers written out, with BLEU and ROUGE, instead of the loss.", identity=False, expert=True),
     ] = False
     generation_max_length: Annotated[
-        int | None, key("Longest prompt and answer when measuring so; null: cutoff_len.", ge=1, identity=False)
+        int | None,
+        key("Longest prompt and answer when measuring so; null: cutoff_len.", ge=1, identity=False, expert=True),
     ] = None
-    generation_num_beams: Annotated[int | None, key("Beams when measuring so.", ge=1, identity=False)] = None
-    eval_num_beams: Annotated[int | None, key("The same.", ge=1, identity=False)] = None
-    do_sample: Annotated[bool, key("Draw answers at random instead of the likeliest.", identity=False)] = True
-    temperature: Annotated[float, key("How evenly they are drawn.", usual="0–1", ge=0, identity=False)] = 0.95
-    top_p: Annotated[float, key("Draw from the likeliest tokens up to this share.", ge=0, le=1, identity=False)] = 0.7
-    top_k: Annotated[int, key("Draw from so many of the likeliest tokens.", ge=0, identity=False)] = 50
-    num_beams: Annotated[int, key("Beams of beam search.", ge=1, identity=False)] = 1
-    max_length: Annotated[int, key("Longest prompt and answer, without max_new_tokens.", ge=1, identity=False)] = 1024
-    max_new_tokens: Annotated[int, key("Longest answer.", ge=0, identity=False)] = 1024
-    repetition_penalty: Annotated[float, key("Above 1: less repetition.", gt=0, identity=False)] = 1.0
-    length_penalty: Annotated[float, key("Beam search: above 0 favours longer answers.", identity=False)] = 1.0
-    skip_special_tokens: Annotated[bool, key("Leave special tokens out of written answers.", identity=False)] = True
+    generation_num_beams: Annotated[int | None, key("Beams when measuring so.", ge=1, identity=False, expert=True)] = (
+        None
+    )
+    eval_num_beams: Annotated[int | None, key("The same.", ge=1, identity=False, expert=True)] = None
+    do_sample: Annotated[bool, key("Draw answers at random instead of the likeliest.", identity=False, expert=True)] = (
+        True
+    )
+    temperature: Annotated[float, key("How evenly they are drawn.", usual="0–1", ge=0, identity=False, expert=True)] = (
+        0.95
+    )
+    top_p: Annotated[
+        float, key("Draw from the likeliest tokens up to this share.", ge=0, le=1, identity=False, expert=True)
+    ] = 0.7
+    top_k: Annotated[int, key("Draw from so many of the likeliest tokens.", ge=0, identity=False, expert=True)] = 50
+    num_beams: Annotated[int, key("Beams of beam search.", ge=1, identity=False, expert=True)] = 1
+    max_length: Annotated[
+        int, key("Longest prompt and answer, without max_new_tokens.", ge=1, identity=False, expert=True)
+    ] = 1024
+    max_new_tokens: Annotated[int, key("Longest answer.", ge=0, identity=False, expert=True)] = 1024
+    repetition_penalty: Annotated[float, key("Above 1: less repetition.", gt=0, identity=False, expert=True)] = 1.0
+    length_penalty: Annotated[
+        float, key("Beam search: above 0 favours longer answers.", identity=False, expert=True)
+    ] = 1.0
+    skip_special_tokens: Annotated[
+        bool, key("Leave special tokens out of written answers.", identity=False, expert=True)
+    ] = True

@@ -304,11 +304,15 @@ def _settings() -> list[Question]:
 
 
 def _asked() -> list[str]:
-    return [name for name in fields(TrainConfig) if name not in _NOT_ASKED]
+    return [name for name in fields(TrainConfig) if name not in _NOT_ASKED and not _is("expert", name)]
 
 
 def _basic(name: str) -> bool:
-    return bool((meta(TrainConfig, name).extra or {}).get("basic"))
+    return _is("basic", name)
+
+
+def _is(mark: str, name: str) -> bool:
+    return bool((meta(TrainConfig, name).extra or {}).get(mark))
 
 
 def _training(name: str) -> Question:
