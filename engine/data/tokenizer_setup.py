@@ -89,7 +89,10 @@ def stop_token_ids(tokenizer: Any, template: Template | None) -> list[int]:
 def _check_vocabulary(tokenizer: Any, template: Template, resize_vocab: bool) -> None:
     """Raise ConfigError where a token is missing that the template writes."""
     vocabulary = tokenizer.get_vocab()
-    if markers := _missing_markers(template, vocabulary):  # LLaMA-Factory adds stop words only, and fails on these
+    markers = _missing_markers(template, vocabulary)
+    if resize_vocab:  # stop words will be added; on others LLaMA-Factory fails
+        markers = [marker for marker in markers if marker not in template.stop_words]
+    if markers:
         params = {"template": template.name, "tokens": markers, "list": ",".join(markers)}
         raise ConfigError(Problem("template_needs_markers", params, key="template"))
     missing = [] if resize_vocab else [word for word in _needed(template) if word not in vocabulary]

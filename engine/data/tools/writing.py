@@ -81,9 +81,9 @@ def qwen3_5(calls: list[Call]) -> str:
 
 
 def seed_oss(calls: list[Call]) -> str:
-    """XML throughout, in Seed's own tags."""
+    """XML throughout, in Seed's own tags; the tag of the function is left open, as in LLaMA-Factory."""
     return "\n".join(
-        f"\n<seed:tool_call>\n<function={call.name}>"
+        f"\n<seed:tool_call>\n<function={call.name}"
         + "".join(f"\n<parameter={key}>{_plain(value)}</parameter>" for key, value in call.items())
         + "\n</function>\n</seed:tool_call>"
         for call in calls
