@@ -17,14 +17,16 @@ from engine.config.checking import check
 from engine.config.document import markdown
 from engine.config.explaining import explain
 from engine.config.fates import entries, fates, key_table, known_keys, refused_value, status
-from engine.config.reading import dump, parse_document
+from engine.config.reading import dump, parse_document, read_document
 from engine.config.schema import MergeConfig, TrainConfig, fields
 from engine.errors import ConfigError
+from engine.project import Preset, ProjectAnswers, apply_project, plan_project, presets, samples
 from tests.e2e.examples import examples, rebuilt
 
 FILE = Path(__file__).parent / "data" / "llamafactory_keys.tsv"
 with FILE.open(encoding="utf-8", newline="") as lines:
     RECORDED = {row["key"]: row for row in csv.DictReader(lines, delimiter="\t")}
+TRAINING = {"TrainingArguments", "Seq2SeqTrainingArguments", "RayArguments", "Fp8Arguments", "ProfilerArguments"}
 STATUSES = {"implemented", "passed", "alias", "no effect", "not supported"}
 # Ours on purpose: what a wizard's user wants, or what transformers 5 changed since.
 DIFFERENT = {
@@ -143,3 +145,17 @@ REFUSED_IN_EXAMPLES = {
     *("sequence_parallel", "use_distributed_optimizer", "expert_model_parallel_size", "moe_grouped_gemm"),
     *("moe_token_dispatcher_type", "overlap_grad_reduce", "overlap_param_gather", "recompute_granularity"),
 }
+
+
+@pytest.mark.parametrize("preset", presets(), ids=lambda preset: preset.name)
+@pytest.mark.parametrize("name", samples())
+def test_what_our_scaffold_writes_llamafactory_takes(name: str, preset: Preset, tmp_path: Path) -> None:
+    """Each key is one of 0.9.5's own; export takes none of TrainingArguments, which would end it there."""
+    given = ProjectAnswers(folder=tmp_path, model="smollm2-135m", sample=name)
+    apply_project(given, plan_project(given, preset))
+    train, merge = (read_document(tmp_path / f"configs/{kind}_config.yaml").values for kind in ("train", "merge"))
+    assert train["stage"] == "sft" and merge["export_dir"]
+    column = "default in 0.9.5 on transformers 5.6"
+    assert [key for key in (*train, *merge) if RECORDED.get(key, {column: "-"})[column] == "-"] == []
+    assert [key for key in merge if RECORDED[key]["class"] in TRAINING] == []
+    assert explain(tmp_path).runs
