@@ -180,3 +180,21 @@ def test_tool_calls_under_sharegpt_point_to_openai():
     said = [{"from": "human", "value": "u"}, {"from": "gpt", "value": "", "tool_calls": [{"function": {"name": "f"}}]}]
     problem = one({"conversations": said}, SHAREGPT)
     assert problem.code == "data_row_tool_calls" and "openai" in render(problem)
+
+
+def test_parquet_fills_members_with_null_and_nothing_changes(tmp_path):
+    """A column of structs gives every message the members of all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {
+            "messages": [USER, call('{"x": 1}', weight=0), {"role": "tool", "content": "o"}, ANSWER],
+            "tools": '[{"name": "f"}]',
+        },
+        {"messages": [{"role": "system", "content": "S"}, USER, {**ANSWER, "loss": True}], "tools": None},
+    ]
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    samples, tally = load_samples(DatasetEntry("mine", (path,), "openai", OPENAI_COLUMNS))
+    assert [sample.conversation for sample in samples] == [one(row) for row in rows] and not tally.notes
