@@ -164,6 +164,11 @@ MESSAGES: dict[str, Message] = {
         "trained with it. Only the Modelfile follows {template}.",
         "Give the template of the training.",
     ),
+    "merge_template_written": Message(
+        "The tokenizer beside the adapter carries another chat template than {template}; the merged model gets that of "
+        "{template}, which the config names. (LLaMA-Factory saves the model's old one, whatever was trained.)",
+        "",
+    ),
     "merge_tokenizer_unusable": Message(
         "The tokenizer in {folder} does not load ({reason}); its files were copied as they are, without a Modelfile.",
         "",

@@ -15,6 +15,7 @@ from engine.data.templates import Template, load_template, prepare_tokenizer, st
 from engine.errors import ConfigError, Problem
 from engine.merge.companions import GENERATION
 from engine.merge.modelfile import modelfile
+from engine.outputs import read_marker
 
 MODELFILE = "Modelfile"
 _TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -22,8 +23,8 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 @dataclass
 class SmallFiles:
-    """`tokenizer` is None where it does not load. `rewritten`: it is the base's and was given what the template needs,
-    since no training did.
+    """`tokenizer` is None where it does not load. `rewritten`: it was given what the template needs, since no training
+    of ours did.
     """
 
     tokenizer: Any
@@ -53,8 +54,9 @@ class SmallFiles:
 def small_files(config: MergeConfig, base: Path, adapter: Path | None) -> SmallFiles:
     """Decide on the small files before anything is written.
 
-    A tokenizer in the adapter's folder is the one trained with: it stays as it is. The base's gets the template's end
-    tokens and chat template. Raises ConfigError where the template does not fit it.
+    A tokenizer that our training left in the adapter's folder is the one trained with: it stays as it is. Any other
+    gets the end tokens and the chat template of the named template: LLaMA-Factory leaves the model's old chat template
+    beside an adapter, whatever it was trained with. Raises ConfigError where the template does not fit it.
     """
     template = load_template(config.template, default_system=config.default_system)
     folder = adapter or base
@@ -68,13 +70,20 @@ def small_files(config: MergeConfig, base: Path, adapter: Path | None) -> SmallF
         return SmallFiles(None, template, False, [Problem("merge_tokenizer_unusable", params, severity="warning")])
     if template is None:
         return SmallFiles(tokenizer, None, False, [])
-    if adapter is not None:
+    if adapter is not None and trained_here(adapter):
         return SmallFiles(tokenizer, template, False, _other_template(tokenizer, template))
     notes = prepare_tokenizer(tokenizer, template)
     own = chat_template_for(tokenizer, template)
     if own is not None:
         tokenizer.chat_template = own
+        if adapter is not None:
+            notes.append(Problem("merge_template_written", {"template": template.name}, severity="note"))
     return SmallFiles(tokenizer, template, True, notes)
+
+
+def trained_here(adapter: Path) -> bool:
+    """Whether a run of ours wrote the adapter, or the checkpoint that it is."""
+    return any(read_marker(folder) is not None for folder in (adapter, adapter.parent))
 
 
 def _other_template(tokenizer: Any, template: Template) -> list[Problem]:

@@ -15,6 +15,7 @@ from engine.data.templates import load_template, prepare_tokenizer
 from engine.errors import ConfigError
 from engine.merge.modelfile import modelfile, stop_tokens
 from engine.merge.small_files import small_files
+from engine.outputs import mark_started
 from tests.unit.tiny_tokenizer import tiny_tokenizer
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "llamafactory" / "modelfiles.json"
@@ -110,6 +111,7 @@ def test_the_tokenizer_trained_with_goes_along(tmp_path: Path) -> None:
     prepare_tokenizer(trained, template)
     trained.save_pretrained(adapter)
     (adapter / "generation_config.json").write_text('{"eos_token_id": [7, 8]}')
+    mark_started(adapter, "print", tmp_path)
     assert exported(out, asked(template="chatml"), base, adapter) == []
     assert (out / "chat_template.jinja").read_text() == (adapter / "chat_template.jinja").read_text()
     assert json.loads((out / "generation_config.json").read_text()) == {"eos_token_id": [7, 8]}
@@ -117,9 +119,20 @@ def test_the_tokenizer_trained_with_goes_along(tmp_path: Path) -> None:
     assert loaded.padding_side == "left" and loaded.eos_token == "<|im_end|>"
     assert loaded.get_vocab() == trained.get_vocab()
     assert "<|im_start|>user" in (out / "Modelfile").read_text()
-    # another template in the merge config does not replace what was trained
+    # another template in the merge config does not replace what a training of ours left
     assert exported(out, asked(template="alpaca"), base, adapter) == ["merge_template_differs"]
     assert (out / "chat_template.jinja").read_text() == (adapter / "chat_template.jinja").read_text()
+
+
+def test_beside_an_adapter_of_llama_factory_the_named_template_counts(tmp_path: Path) -> None:
+    """It saves the model's own chat template, whatever was trained."""
+    base, adapter, out = tmp_path / "base", tmp_path / "adapter", tmp_path / "out"
+    for folder in (base, adapter):
+        tiny_tokenizer(eos_token="<|endoftext|>").save_pretrained(folder)
+    assert "merge_template_written" in exported(out, asked(template="alpaca"), base, adapter)
+    question = [{"role": "user", "content": "Hi"}]
+    text = AutoTokenizer.from_pretrained(out).apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    assert text.endswith("### Instruction:\nHi\n\n### Response:\n")
 
 
 def test_a_bases_tokenizer_gets_what_the_template_needs(tmp_path: Path) -> None:
