@@ -99,12 +99,15 @@ class Page:
         self._line(_("Rows read"), "bold")
         for tally in self.review.sets:
             dropped = sum(tally["dropped"].values())
-            line = _("{name}: {kept} of {read} rows are used") if dropped else _("{name}: {read} rows, all used")
+            line = _("{name}: {read} rows, all used")
+            if dropped:
+                line = _("{name}: {kept} of {read} rows are used; left out:")
             self._line("  " + line.format(name=one_line(tally["name"], NAME), kept=tally["kept"], read=tally["read"]))
             if dropped:
-                reasons = sorted(tally["dropped"].items(), key=lambda item: -item[1])
-                told = _(", ").join(f"{count} × {clean(code)}" for code, count in reasons)
-                self._line("    " + _("left out: {reasons}. The first:").format(reasons=told))
+                if dropped > len(tally["first"]):
+                    reasons = sorted(tally["dropped"].items(), key=lambda item: -item[1])
+                    told = _(", ").join(f"{count} × {clean(code)}" for code, count in reasons)
+                    self._problem(_("left out: {reasons}. The first:").format(reasons=told), indent=4)
                 for raw in tally["first"]:
                     self._problem(problem_text(Problem.from_dict(raw)), indent=4)
         self.console.print()
@@ -186,8 +189,7 @@ class Page:
 
     def _sample(self, sample: SampleRow) -> None:
         line = _("Row {number} of {rows}: {tokens} tokens, {labelled} of them learnt")
-        rows = self.review.parts["train"].rows
-        told = {"number": sample.number, "rows": rows, "tokens": sample.tokens, "labelled": sample.labelled}
+        told = {"number": sample.number, "rows": sample.rows, "tokens": sample.tokens, "labelled": sample.labelled}
         self._line(line.format_map(told))
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.data.comparing import Difference, first_difference
-from engine.data.encoded import Encoded, check_encoded, where
+from engine.data.encoded import Encoded, Prompts, check_encoded, where
 from engine.data.histogram import MARKS, Lengths
 from engine.data.sampling import IGNORE, SampleRow, TokenTexts, sample_row
-from engine.data.templates import AUTO, Template
+from engine.data.template_slots import Special, Template
+from engine.data.templates import AUTO
 from engine.errors import DataError, Problem
 from engine.text import one_line
 
@@ -111,8 +112,8 @@ def measure(encoded: Encoded, tokenizer: Any, stop_ids: Sequence[int], *, prompt
     return Part(
         rows=len(bounds) - 1,
         packed_rows=0 if encoded.parts is None else len(encoded),
-        tokens=report.tokens,
-        labelled=report.labelled_tokens,
+        tokens=len(encoded.input_ids),
+        labelled=int((encoded.labels != IGNORE).sum()),
         truncated=report.truncated,
         tokens_cut=report.tokens_cut,
         answers_cut=report.answers_cut,
@@ -159,6 +160,15 @@ def findings(
     return found
 
 
+def whole(prompts: Prompts) -> Encoded:
+    """Questions to answer as rows: the prompt, and the expected answer as what is learnt."""
+    rows = [prompts.row(index) for index in range(len(prompts))]
+    masks = [(np.full_like(prompt, IGNORE), answer) for prompt, answer in rows]
+    nothing = np.empty(0, np.int32)
+    ids, labels = (np.concatenate([nothing, *(part for row in kind for part in row)]) for kind in (rows, masks))
+    return Encoded(ids, labels, prompts.offsets + prompts.label_offsets, prompts.report)
+
+
 def differs(template: Template | None, tokenizer: Any, chat_template: str | None) -> Difference | None:
     """Where the named template parts from the model's own; None for auto and where the model has none."""
     return first_difference(tokenizer, template, chat_template) if template and chat_template else None
@@ -179,7 +189,7 @@ def samples_of(encoded: Encoded, tokenizer: Any) -> list[SampleRow]:
     for index in dict.fromkeys((0, rows // 2)):
         if index < rows:
             span = slice(bounds[index], bounds[index + 1])
-            shown.append(sample_row(index + 1, encoded.input_ids[span], encoded.labels[span], texts))
+            shown.append(sample_row(index + 1, rows, encoded.input_ids[span], encoded.labels[span], texts))
     return shown
 
 
@@ -195,12 +205,19 @@ def embedding_rows(model: Path) -> int | None:
 def _no_end(part: Part, encoded: Encoded, template: Template | None, ends: Sequence[tuple[int, str]]) -> Problem:
     """Why no end mark is learnt: it was cut off, the template writes none, or the chat template hides it."""
     params: dict[str, Any] = {"rows": part.rows, "marks": [text for _, text in ends]}
-    if part.answers_cut:
+    if part.answers_cut >= part.rows and (template is None or _writes_end(template, ends)):
         params |= {"cutoff_len": encoded.report.cutoff_len, "longest": encoded.report.longest_whole}
         return Problem("end_mark_cut", params, key="cutoff_len")
     if template is None:
         return Problem("end_mark_masked", params, key="template")
     return Problem("end_mark_not_written", params | {"template": template.name}, key="template")
+
+
+def _writes_end(template: Template, ends: Sequence[tuple[int, str]]) -> bool:
+    """Whether an answer ends with a token that stops the model."""
+    texts = [element for element in template.assistant if isinstance(element, str)]
+    written = any(mark in text for text in texts for _, mark in ends)
+    return template.efficient_eos or Special.EOS in template.assistant or written
 
 
 def _rows_with(marked: npt.NDArray[np.bool_], bounds: npt.NDArray[np.int64]) -> int:

@@ -38,9 +38,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """One row; `number` counts from 1. `left_out` stretches before the last ones are not here."""
+    """One of `rows`; `number` counts from 1. `left_out` stretches before the last ones are not here."""
 
     number: int
+    rows: int
     tokens: int
     labelled: int
     stretches: tuple[Stretch, ...]
@@ -115,7 +116,7 @@ class TokenTexts:
 
 
 def sample_row(
-    number: int, input_ids: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], texts: TokenTexts
+    number: int, rows: int, input_ids: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], texts: TokenTexts
 ) -> SampleRow:
     """The row of these ids and labels, each [tokens], as it is shown."""
     learnt = labels != IGNORE
@@ -126,7 +127,7 @@ def sample_row(
         gap = STRETCHES // 2
         shown = [*spans[:gap], *spans[-gap:]]
     stretches = tuple(_stretch(bool(learnt[start]), input_ids[start:end].tolist(), texts) for start, end in shown)
-    return SampleRow(number, len(labels), int(learnt.sum()), stretches, len(spans) - len(shown), gap)
+    return SampleRow(number, rows, len(labels), int(learnt.sum()), stretches, len(spans) - len(shown), gap)
 
 
 def _stretch(learnt: bool, ids: Sequence[int], texts: TokenTexts) -> Stretch:

@@ -53,8 +53,8 @@ def again(run: RunFolder) -> Again:
     if not source.exists() and moved.exists():
         source = moved
     overrides: list[str] = config.get("overrides", [])
-    asked = (bool(config.get(name)) for name in ("require_gpu", "force"))
-    return Again(source, overrides, *asked, Path(cwd) if cwd else None)
+    require_gpu, force = bool(config.get("require_gpu")), bool(config.get("force"))
+    return Again(source, overrides, require_gpu, force, Path(cwd) if cwd else None)
 
 
 def stop(run: RunFolder, *, kill: bool = False, here: Place | None = None) -> How:

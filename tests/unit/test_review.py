@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from engine.data.comparing import first_difference
-from engine.data.encoded import Encoded, EncodeReport
+from engine.data.encoded import Encoded, EncodeReport, Prompts
 from engine.data.histogram import Lengths
-from engine.data.review import Review, embedding_rows, findings, measure, samples_of
+from engine.data.review import Review, embedding_rows, findings, measure, samples_of, whole
 from engine.data.sampling import IGNORE, SampleRow, TokenTexts, sample_row
 from engine.data.templates import load_template, prepare_tokenizer
 from engine.messages import render
@@ -127,15 +127,20 @@ def test_fine_data_has_no_findings(tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("template", "report", "code"),
+    ("template", "cut", "code"),
     [
-        ("alpaca", {}, "end_mark_not_written"),
-        (None, {}, "end_mark_masked"),
-        ("alpaca", {"answers_cut": 2, "longest_whole": 90, "cutoff_len": 16}, "end_mark_cut"),
+        ("empty", 0, "end_mark_not_written"),
+        ("empty", 2, "end_mark_not_written"),  # a larger cutoff_len would not help
+        (None, 0, "end_mark_masked"),
+        (None, 2, "end_mark_cut"),
+        ("alpaca", 2, "end_mark_cut"),  # ends with the end-of-text token
+        ("chatml", 2, "end_mark_cut"),  # ends with a text
+        ("llama2", 2, "end_mark_cut"),
+        ("mistral", 2, "end_mark_cut"),
     ],
 )
-def test_data_that_never_teaches_to_stop_is_an_error_that_says_why(tokenizer, template, report, code):
-    data = encoded(tokenizer, ("question", "answer"), ("an", "answer"), **report)
+def test_data_that_never_teaches_to_stop_is_an_error_that_says_why(tokenizer, template, cut, code):
+    data = encoded(tokenizer, ("question", "answer"), ("an", "answer"), answers_cut=cut, longest_whole=90, cutoff_len=8)
     problems = found(tokenizer, data, load_template(template))
     assert list(problems) == [code]
     assert problems[code].severity == "error"
@@ -183,12 +188,12 @@ def test_a_sample_shows_every_token_with_what_is_learnt(tokenizer):
 
 def test_long_stretches_and_rows_are_cut_in_the_middle_with_counts(tokenizer):
     ids = np.arange(10, 210, dtype=np.int32)
-    sample = sample_row(3, ids, ids, TokenTexts(tokenizer))
+    sample = sample_row(3, 9, ids, ids, TokenTexts(tokenizer))
     (stretch,) = sample.stretches
     assert sum(len(ids) for ids, _ in (*stretch.head, *stretch.tail)) + stretch.left_out == 200
     assert (stretch.head[0][0], stretch.tail[-1][0][-1]) == ((10,), 209)
     striped = np.where(np.arange(200) % 2, ids, IGNORE).astype(np.int32)
-    sample = sample_row(3, ids, striped, TokenTexts(tokenizer))
+    sample = sample_row(3, 9, ids, striped, TokenTexts(tokenizer))
     assert len(sample.stretches) + sample.left_out == 200
     assert sample.stretches[sample.left_out_after - 1].head[0][0] == (9 + sample.left_out_after,)
     assert sample.labelled == 100
@@ -266,3 +271,15 @@ def test_the_tokenizer_of_the_model_is_left_as_it_was(tokenizer):
     prepare_tokenizer(tokenizer, load_template("alpaca"))
     first_difference(tokenizer, load_template("alpaca"), "other")
     assert tokenizer.chat_template == CHATML
+
+
+def test_questions_to_answer_are_told_of_with_their_expected_answers(tokenizer):
+    """predict_with_generate keeps prompt and answer apart; here they are one row again."""
+    data = encoded(tokenizer, ("question", "answer<|im_end|>"), ("user", "an answer<|im_end|>"))
+    read = data.labels == IGNORE
+    lengths = [int((~read[data.offsets[i] : data.offsets[i + 1]]).sum()) for i in range(2)]
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    prompts = Prompts(data.input_ids[read], data.offsets - ends, data.input_ids[~read], ends, data.report)
+    again = whole(prompts)
+    for name in ("input_ids", "labels", "offsets"):
+        assert getattr(again, name).tolist() == getattr(data, name).tolist()
