@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
@@ -131,6 +132,10 @@ class StepTrainer(Trainer):
     def _packed_step(self, model: torch.nn.Module, samples: list[Tokens], counted: Any) -> torch.Tensor:
         """Forward and backward of a whole optimiser step. Returns the mean loss over its labelled tokens."""
         model.train()
+        self._optimiser_mode("train")
+        every = self.args.torch_empty_cache_steps
+        if every is not None and self.state.global_step % every == 0:
+            clear_device_cache()
         device = self.args.device
         rows = bins([sample.to(device) for sample in samples], self.token_budget)
         self.step_rows = len(rows)
@@ -210,6 +215,7 @@ class StepTrainer(Trainer):
             return super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
+        self._optimiser_mode("eval")
         try:
             with self.accelerator.autocast():
                 self.answered = self.writer.write(
@@ -220,6 +226,12 @@ class StepTrainer(Trainer):
             raise
         found = similarity(row.compared for row in self.answered)
         return EvalLoopOutput(None, None, {f"{metric_key_prefix}_{name}": found[name] for name in found}, len(rows))
+
+    def _optimiser_mode(self, name: str) -> None:
+        """Schedule-free optimisers hold other weights while measuring than while training; others have no modes."""
+        change = getattr(self.optimizer, name, None)
+        if callable(change):
+            change()
 
     def _leave_checkpoint(self) -> None:
         """A stop while measuring: what is left behind must be resumable. Nothing where nothing was trained."""

@@ -172,6 +172,8 @@ def _choose_step(
     base, rows = base_of(model), TokenRows(prepared.train)
     budget = config.per_device_train_batch_size * rows.encoded.longest
     reason = selfcheck.suitable(base, spec["passed"])
+    if "lomo" in config.optim:  # moves the weights inside backward, of which a packed step has several
+        reason = Phrase("{key} is set", {"key": f"optim: {config.optim}"})
     if base.config._attn_implementation != NAME:
         reason = asked_attention(config) or Phrase("its attention cannot be replaced")
     difference = None

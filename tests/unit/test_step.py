@@ -393,6 +393,32 @@ def test_a_stop_during_evaluation_leaves_a_checkpoint(tmp_path):
     assert newest_good(tmp_path) == (tmp_path / "checkpoint-2", [])
 
 
+class TwoFaced(torch.optim.SGD):
+    """As schedule-free optimisers: weights are moved in one mode and measured in the other."""
+
+    mode = "train"
+
+    def train(self):
+        self.mode = "train"
+
+    def eval(self):
+        self.mode = "eval"
+
+    def step(self, *args, **kwargs):
+        assert self.mode == "train"
+        return super().step(*args, **kwargs)
+
+
+def test_schedule_free_optimisers_change_their_mode(tmp_path):
+    """They refuse to step, or measure other weights than they save, where nobody tells them."""
+    model, seen = build("llama", True), []
+    trainer = make(StepTrainer, tmp_path, model, samples(count=8), max_steps=3, eval_strategy="steps", eval_steps=1)
+    trainer.optimizer = TwoFaced(model.parameters(), lr=1e-2)
+    model.register_forward_hook(lambda *_: seen.append((model.training, trainer.optimizer.optimizer.mode)))
+    trainer.train()
+    assert set(seen) == {(True, "train"), (False, "eval")}
+
+
 # --- resuming
 
 
