@@ -56,6 +56,10 @@ MESSAGES: dict[str, Message] = {
         "{tokens} new tokens: embeddings of {before} rows have {after} now.",
         "To use the adapter elsewhere, resize the base to {after} rows first: resize_token_embeddings({after}).",
     ),
+    "new_tokens_not_trained": Message(
+        "{tokens} new tokens stay as the model has them: their rows are not among what is trained and saved.",
+        "Add embed_tokens and lm_head (or this model's names for them) to additional_target.",
+    ),
     "vocabulary_fixed": Message(
         "The embeddings of this model cannot grow: its output head is not an ordinary linear layer.",
         "Remove resize_vocab and the new tokens.",

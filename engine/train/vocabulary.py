@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from engine.config.schema import TrainConfig
+from engine.config.schema import TrainConfig, names
 from engine.errors import ConfigError, Problem
 
 MULTIPLE = 64  # rows are padded to it, as in LLaMA-Factory
@@ -31,6 +31,13 @@ def grow(
     if getattr(model, "quantization_method", None):
         raise ConfigError(Problem("not_on_quantised", {"key": "resize_vocab"}, "resize_vocab"))
     after = before
+    if len(tokenizer) <= before and not _rows_are_saved(model, config):
+        tell(
+            Problem(
+                "new_tokens_not_trained", {"tokens": len(tokenizer) - known}, "additional_target", severity="warning"
+            )
+        )
+        return before, before
     if len(tokenizer) > before:
         if not isinstance(model.get_output_embeddings(), torch.nn.Linear):
             raise ConfigError(Problem("vocabulary_fixed", {}, "resize_vocab"))
@@ -47,6 +54,15 @@ def grow(
     params = {"tokens": len(tokenizer) - known, "before": before, "after": after}
     tell(Problem("vocabulary_grown", params, "resize_vocab", severity="note"))
     return before, after
+
+
+def _rows_are_saved(model: Any, config: TrainConfig) -> bool:
+    """Whether rows of the embedding become part of what is saved. Of one that was resized peft saves them by itself."""
+    wanted = names(config.additional_target)
+    if config.finetuning_type != "lora" or not wanted:
+        return True
+    embedding = next(name for name, module in model.named_modules() if module is model.get_input_embeddings())
+    return any(embedding.endswith(name) for name in wanted)
 
 
 def start_rows(matrix: torch.Tensor, first: int, end: int) -> None:

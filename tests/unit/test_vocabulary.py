@@ -78,6 +78,17 @@ def test_rows_that_are_there_already_are_not_shrunk_and_new_tokens_start_anew(tm
         assert changed == [before, before + 1, before + 2]
 
 
+def test_rows_that_would_not_be_saved_are_not_touched(tmp_path):
+    """Else training would see other rows than whoever loads the adapter."""
+    folder = save_model(tmp_path, rows=512)
+    tokenizer, _ = grown_tokenizer(folder)
+    model, said = prepare(folder, tokenizer, resize_vocab=True, additional_target="lm_head")
+    assert said == ["new_tokens_not_trained"]
+    assert torch.equal(model.get_input_embeddings().weight, matrices(plain(folder))[0])
+    _, said = prepare(folder, tokenizer, resize_vocab=True, additional_target="embed_tokens,lm_head")
+    assert said == ["vocabulary_grown"]
+
+
 def test_without_new_tokens_nothing_changes(tmp_path):
     folder = save_model(tmp_path)
     model, said = prepare(folder, resize_vocab=True, finetuning_type="full")
