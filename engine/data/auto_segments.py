@@ -31,6 +31,7 @@ class AutoSegmenter:
             raise ConfigError(Problem("tokenizer_not_fast", {"shipped": list(shipped())}, key="template"))
         self._tokenizer = tokenizer
         self._split_special = options is not None and options.split_special_tokens
+        self._thinking = options.enable_thinking if options is not None else None
 
     def __call__(self, conversations: Sequence[Conversation]) -> list[Segments | Problem]:
         """See `Segmenter`. Problems chat_template_refused, chat_template_ignores_tools, tools_unreadable."""
@@ -58,14 +59,14 @@ class AutoSegmenter:
         """The text, and by exchange the characters of the answers that stand in it as they are rendered last."""
         try:
             messages, tools = chat_messages(conversation), chat_tools(conversation)
-            whole = render_chat(self._tokenizer, messages, tools=tools)
+            whole = self._text(messages, tools)
             first = len(messages) - len(conversation.turns)
             spans = {}
             for answer in range(first + 1, len(messages), 2):
                 # Templates may rewrite earlier answers (drop their reasoning): such a one has no place to be found at.
-                asked = render_chat(self._tokenizer, messages[:answer], ask=True, tools=tools)
+                asked = self._text(messages[:answer], tools, ask=True)
                 last = answer + 1 == len(messages)
-                answered = whole if last else render_chat(self._tokenizer, messages[: answer + 1], tools=tools)
+                answered = whole if last else self._text(messages[: answer + 1], tools)
                 if whole.startswith(answered) and answered.startswith(asked):
                     spans[(answer - first) // 2] = (len(asked), len(answered))
         except (DataError, ToolsUnreadable) as error:
@@ -77,13 +78,16 @@ class AutoSegmenter:
         try:
             messages, tools = chat_messages(conversation), chat_tools(conversation)
             if len(conversation.turns) % 2:
-                return render_chat(self._tokenizer, messages, ask=True, tools=tools), ""
-            asked = render_chat(self._tokenizer, messages[:-1], ask=True, tools=tools)
-            whole = render_chat(self._tokenizer, messages, tools=tools)
+                return self._text(messages, tools, ask=True), ""
+            asked = self._text(messages[:-1], tools, ask=True)
+            whole = self._text(messages, tools)
         except (DataError, ToolsUnreadable) as error:
             return _problem(error)
         answer = whole.removeprefix(asked) if whole.startswith(asked) else conversation.turns[-1].content
         return _lost_tools(messages, tools, whole) or (asked, answer)
+
+    def _text(self, messages: list[Message], tools: list[Message] | None, *, ask: bool = False) -> str:
+        return render_chat(self._tokenizer, messages, ask=ask, tools=tools, enable_thinking=self._thinking)
 
 
 def require_chat_template(tokenizer: Any) -> None:
@@ -93,16 +97,25 @@ def require_chat_template(tokenizer: Any) -> None:
 
 
 def render_chat(
-    tokenizer: Any, messages: list[Message], *, ask: bool = False, tools: list[Message] | None = None
+    tokenizer: Any,
+    messages: list[Message],
+    *,
+    ask: bool = False,
+    tools: list[Message] | None = None,
+    enable_thinking: bool | None = None,
 ) -> str:
     """The text that the tokenizer's chat template makes of `messages`; `ask` adds the header of the next answer.
 
+    The template hears of enable_thinking only where it is False: true is what templates that know it begin with.
     Runs in transformers' sandboxed renderer. Raises DataError chat_template_refuses_prompt with the template's words.
     """
     from jinja2 import TemplateError
 
+    thinking = {"enable_thinking": False} if enable_thinking is False else {}
     try:
-        text: str = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=ask)
+        text: str = tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=ask, **thinking
+        )
     except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise DataError(Problem("chat_template_refuses_prompt", {"reason": str(error)[:200]})) from error
     return text

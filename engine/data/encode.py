@@ -244,7 +244,9 @@ def render_prompt(
     """
     if template is None:
         require_chat_template(tokenizer)
-        return encode_texts(tokenizer, [render_chat(tokenizer, chat_messages(conversation), ask=True)])[0]
+        thinking = options.enable_thinking if options else None
+        text = render_chat(tokenizer, chat_messages(conversation), ask=True, enable_thinking=thinking)
+        return encode_texts(tokenizer, [text])[0]
     turns = prompt_turns(template, conversation, options or EncodeOptions(cutoff_len=0))
     return [token for turn in encode_turns(tokenizer, turns) for token in turn]
 

@@ -142,7 +142,7 @@ def prepare(
     prepared.prompts = {name: tokens for name, tokens in held.items() if isinstance(tokens, Prompts)}
     prepared.notes += prepared.train.report.warnings()
     prepared.own_chat_template = tokenizer.chat_template
-    own = chat_template_for(tokenizer, template)
+    own = chat_template_for(tokenizer, template, EncodeOptions.of(config))
     if own is not None:  # what is saved must render what was trained
         tokenizer.chat_template = own
     return prepared

@@ -143,11 +143,11 @@ def _set_stop_words(tokenizer: Any, template: Template, resize_vocab: bool) -> N
 
 
 def _overridden(template: Template) -> list[Problem]:
-    """A note where another tool dialect makes calls end otherwise than answers do."""
+    """A warning where another tool dialect makes calls end otherwise than answers do."""
     if template.tool_format is None or template.function == template.assistant:
         return []
     params = {"template": template.name, "tool_format": template.tool_format}
-    return [Problem("tool_format_end", params, key="tool_format", severity="note")]
+    return [Problem("tool_format_end", params, key="tool_format", severity="warning")]
 
 
 def _bad_file(file: Path, reason: str) -> Problem:

@@ -9,6 +9,7 @@ import pytest
 
 from engine.data.chat_template import chat_template_for
 from engine.data.conversation import Conversation, Turn
+from engine.data.encode import render_prompt
 from engine.data.options import EncodeOptions
 from engine.data.segments import AutoSegmenter, NamedSegmenter, chat_messages
 from engine.data.templates import (
@@ -174,6 +175,20 @@ def test_a_chat_template_that_leaves_tools_out_is_not_trained_with_them():
     assert (dropped.code, unreadable.code) == ("chat_template_ignores_tools", "tools_unreadable")
     assert len(kept.pairs) == 1
     assert [result.code for result in segment.prompts([TOOLS, broken])] == [dropped.code, unreadable.code]
+
+
+def test_a_chat_template_is_told_not_to_think():
+    own = (
+        CHATML
+        + "{% if add_generation_prompt and enable_thinking is defined and not enable_thinking %}quiet {% endif %}"
+    )
+    tokenizer = tiny_tokenizer(chat_template=own, eos_token="<|im_end|>")
+    talk = Conversation((ASKED,))
+    for thinking, end in ((True, "assistant\n"), (None, "assistant\n"), (False, "quiet ")):
+        options = EncodeOptions(4096, enable_thinking=thinking)
+        (prompt,) = AutoSegmenter(tokenizer, options).prompts([talk])
+        assert tokenizer.decode(prompt.pairs[0][0]).endswith(end)
+        assert render_prompt(tokenizer, None, talk, options) == prompt.pairs[0][0]
 
 
 def test_added_tokens_come_in_the_order_of_llamafactory():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from engine.data.conversation import Conversation, Origin, Sample, Turn
 from engine.data.encode import Encoder
 from engine.data.options import EncodeOptions
 from engine.data.segments import chat_messages
+from engine.data.template_files import _others
 from engine.data.templates import load_template, prepare_tokenizer, render_text, shipped, stop_token_ids
 from engine.errors import ConfigError
 from tests.unit.tiny_tokenizer import tiny_tokenizer
@@ -58,6 +60,29 @@ def codes(error):
 
 def test_every_template_of_the_first_release_is_there():
     assert set(shipped()) >= set(RENDERED)
+
+
+def test_the_docs_name_every_template():
+    families = {}
+    for name in shipped():
+        families.setdefault(load_template(name).family, []).append(name)
+    rows = [f"| {family}.yaml | {', '.join(names)} |" for family, names in sorted(families.items())]
+    text = (Path(__file__).parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
+    assert "\n".join(["|---|---|", *rows, ""]) in text
+
+
+def test_no_name_of_llamafactory_is_unheard_of():
+    """121 names of 0.9.5 and the 19 that it dropped: shipped, or refused with a reason of their own."""
+    refused = {name for code in ("media", "removed") for name in _others()[code]}
+    assert not refused & set(shipped())
+    assert len(refused) + len(shipped()) == 121 + 19
+    assert all(replacement in shipped() for replacement in _others()["removed"].values())
+
+
+def test_listing_names_reads_no_yaml():
+    script = "import yaml; yaml.safe_load = None\nfrom engine.data.templates import shipped\nprint(len(shipped()))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == len(shipped())
 
 
 @pytest.mark.parametrize("name", sorted(RENDERED))
@@ -175,7 +200,9 @@ def test_saved_chat_template_writes_what_training_saw(name):
     # Without an answer to come, the header of one must not stand there.
     question = tokenizer.apply_chat_template([{"role": "user", "content": "Q"}], tokenize=False)
     assert not question.endswith(template.generation_prompt[0])
-    assert question + template.generation_prompt[0] == render_text(tokenizer, template, Conversation((Turn("user", "Q"),)))
+    assert question + template.generation_prompt[0] == render_text(
+        tokenizer, template, Conversation((Turn("user", "Q"),))
+    )
 
 
 def test_saved_chat_template_escapes_its_literals():
