@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,8 @@ class Page:
 
     def __init__(self, review: Review, console: Console | None = None):
         self.review = review
+        if console is None and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # data holds what no ASCII terminal can show
         self.console = console or Console(file=sys.stdout, highlight=False)
         unicode = (self.console.encoding or "").lower().replace("-", "").startswith("utf")
         self.block, self.space = ("█", "·") if unicode else ("#", "_")

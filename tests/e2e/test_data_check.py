@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from engine.data_check import check_data
 from engine.errors import ConfigError, DataError
@@ -18,17 +21,13 @@ pytestmark = pytest.mark.usefixtures("private_home")
 EVIL = "\x1b[2Jwipe\u202e \x07"
 
 
-def printed(review, width=80, colour=False, encoding="utf-8"):
+def printed(review, width=80, colour=False):
     """The page as a terminal of that width gets it."""
-    import io
-
-    from rich.console import Console
-
     kind = {"force_terminal": True, "color_system": "256"} if colour else {}
-    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     Page(review, Console(file=stream, width=width, highlight=False, **kind)).print()
     stream.flush()
-    return stream.buffer.getvalue().decode(encoding)
+    return stream.buffer.getvalue().decode()
 
 
 def test_a_page_and_the_same_as_json(tmp_path, tiny_model):
@@ -118,13 +117,16 @@ def test_every_finding_of_bad_rows_is_told_and_nothing_of_them_reaches_the_termi
     assert "Template alpaca and the model's own differ" in page
 
 
-def test_colour_only_repeats_what_words_say_and_ascii_terminals_are_served(hostile):
-    import re
-
+def test_colour_only_repeats_what_words_say_and_ascii_terminals_are_served(hostile, monkeypatch):
     plain, colour = printed(hostile), printed(hostile, colour=True)
     assert re.sub(r"\x1b\[[0-9;]*m", "", colour) == plain
     assert colour != plain
-    assert "#" in printed(hostile, encoding="ascii")
+
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr("sys.stdout", stream)
+    Page(hostile).print()
+    stream.flush()
+    assert b"##" in stream.buffer.getvalue()
 
 
 @pytest.mark.slow
