@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from engine.data.conversation import Conversation, Turn
@@ -27,6 +28,15 @@ def chat_template_for(tokenizer: Any, template: Template | None, options: Encode
     if template is None or (tokenizer.chat_template and _renders_same(tokenizer, template, options)):
         return None
     return _jinja(template, options)
+
+
+def renders_as(tokenizer: Any, template: Template) -> bool:
+    """Whether the tokenizer's chat template writes what the named one does, whatever a run chose for its thoughts."""
+    if not tokenizer.chat_template:
+        return False
+    thoughts = product((True, False, None), (False, True)) if template.reasoning != "none" else [(True, False)]
+    options = (EncodeOptions(0, enable_thinking=enable, preserve_thinking=preserve) for enable, preserve in thoughts)
+    return any(_renders_same(tokenizer, template, one) for one in options)
 
 
 def _renders_same(tokenizer: Any, template: Template, options: EncodeOptions) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from engine.config.schema import MergeConfig
-from engine.data.chat_template import chat_template_for
+from engine.data.chat_template import chat_template_for, renders_as
 from engine.data.templates import Template, load_template, prepare_tokenizer, stop_token_ids
-from engine.errors import ConfigError, Problem
+from engine.errors import Problem
 from engine.merge.companions import GENERATION
 from engine.merge.modelfile import modelfile
 from engine.outputs import read_marker
@@ -87,11 +87,7 @@ def trained_here(adapter: Path) -> bool:
 
 
 def _other_template(tokenizer: Any, template: Template) -> list[Problem]:
-    try:
-        differs = chat_template_for(tokenizer, template) is not None
-    except (ConfigError, ValueError):  # the template has no chat template to compare with
-        return []
-    if not differs:
+    if renders_as(tokenizer, template):
         return []
     return [Problem("merge_template_differs", {"template": template.name}, key="template", severity="warning")]
 

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from engine.data.chat_template import chat_template_for
+from engine.data.chat_template import chat_template_for, renders_as
 from engine.data.conversation import Conversation, Turn
 from engine.data.encode import render_prompt
 from engine.data.options import EncodeOptions
@@ -287,6 +287,17 @@ def test_saved_chat_template_of_every_kind(name, thinking, preserve):
                 asks = asked.turns[-1].role == "user"
                 text = tokenizer.apply_chat_template(chat_messages(asked), tokenize=False, add_generation_prompt=asks)
                 assert text == render_text(tokenizer, template, asked, options)
+
+
+def test_a_saved_chat_template_is_known_again():
+    tokenizer, template = prepared("qwen3")
+    for options in (OPTIONS, EncodeOptions(0, enable_thinking=False), EncodeOptions(0, preserve_thinking=True)):
+        tokenizer.chat_template = None
+        assert not renders_as(tokenizer, template)
+        tokenizer.chat_template = chat_template_for(tokenizer, template, options)
+        assert renders_as(tokenizer, template)
+        assert not renders_as(tokenizer, load_template("qwen"))
+        assert chat_template_for(tokenizer, template, options) is None
 
 
 def test_whoever_renders_may_ask_for_no_thought():
