@@ -9,7 +9,7 @@ from engine.data.encoded import EncodeReport, check_encoded
 from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer
 from engine.errors import ConfigError, DataError, StopRequested
-from tests.unit.tiny_tokenizer import CHATML, tiny_tokenizer
+from tests.unit.tiny_tokenizer import CHATML, MARKS, tiny_tokenizer
 
 # Drops the reasoning of every answer but the last, as reasoning models' templates do.
 REWRITES = (
@@ -269,3 +269,79 @@ def test_report_survives_json():
     assert report.problems
     assert report.fully_masked_first
     assert EncodeReport.from_dict(report.as_dict()) == report
+
+
+def flagged(*messages):
+    """(content, flag) pairs; questions have no flag."""
+    roles = ("user", "assistant")
+    return Conversation(tuple(Turn(roles[n % 2], text, flag) for n, (text, flag) in enumerate(messages)))
+
+
+THREE = (("q1", None), ("one", True), ("q2", None), ("two", None), ("q3", None), ("three", False))
+
+
+@pytest.mark.parametrize("template", ["chatml", "auto"])
+@pytest.mark.parametrize(
+    ("options", "learnt"),
+    [({}, ["one", "two"]), ({"mask_history": True}, ["one"])],
+    ids=["plain", "mask_history"],
+)
+def test_flag_of_an_answer_comes_before_the_config(template, options, learnt):
+    tokenizer, _ = encoder(template)
+    encoded = Encoder(tokenizer, load_template(template), EncodeOptions(2048, **options)).encode_all(
+        samples(flagged(*THREE))
+    )
+    assert answers(tokenizer, *encoded.row(0)) == [f"{text}<|im_end|>\n" for text in learnt]
+    assert encoded.report.unlearned_answers == 1
+    assert [problem.code for problem in encoded.report.warnings()] == ["answers_flagged"]
+
+
+def test_flag_stays_with_its_answer_where_the_template_hides_an_earlier_one():
+    tokenizer, encode = encoder("auto", chat_template=REWRITES)
+    row = flagged(("1?", None), ("<think>hm</think>a", None), ("2?", None), ("b", False), ("3?", None), ("c", None))
+    encoded = encode.encode_all(samples(row))
+    assert answers(tokenizer, *encoded.row(0)) == ["c<|im_end|>\n"]
+
+
+def test_end_of_a_flagged_answer_is_not_learnt_where_the_next_question_carries_it():
+    """GLM-4 has no end mark of its own: the token after an answer is labelled with the end of text instead."""
+    tokenizer = tiny_tokenizer(special=MARKS, eos_token="<|endoftext|>")
+    template = load_template("glm4")
+    prepare_tokenizer(tokenizer, template)
+    row = flagged(("q1", None), ("one", False), ("q2", None), ("two", None), ("q3", None), ("three", False))
+    encoded = Encoder(tokenizer, template, EncodeOptions(2048)).encode_all(samples(row))
+    learnt = encoded.labels[encoded.labels != IGNORE].tolist()
+    assert tokenizer.decode(learnt) == "\ntwo<|endoftext|>"
+    assert encoded.input_ids[-1] == tokenizer.eos_token_id
+    assert encoded.labels[-1] == IGNORE
+
+
+def test_long_rows_are_left_out_where_asked():
+    tokenizer, encode = encoder("chatml")
+    rows = samples(talk("q", "7" * 40), talk("q", "7" * 41), talk("q", "7" * 42))
+    lengths = np.diff(encode.encode_all(rows).offsets).tolist()
+    encoded = Encoder(tokenizer, load_template("chatml"), EncodeOptions(lengths[0], drop_long=True)).encode_all(rows)
+    (problem,) = encoded.report.problems
+    assert (len(encoded), encoded.report.truncated) == (1, 0)
+    assert problem.code == "sample_too_long"
+    assert problem.params == {"cutoff_len": lengths[0], "rows": 2, "first": ["data.json:11", "data.json:12"]}
+
+
+def test_train_on_prompt_is_refused_where_questions_carry_the_end_of_answers():
+    tokenizer = tiny_tokenizer(special=MARKS, eos_token="<|endoftext|>")
+    with pytest.raises(ConfigError) as error:
+        Encoder(tokenizer, load_template("glm4"), EncodeOptions(100, train_on_prompt=True))
+    assert codes(error) == ["template_without_train_on_prompt"]
+
+
+@pytest.mark.parametrize("template", ["chatml", "auto"])
+def test_prompts_and_their_answers_together_are_the_row(template):
+    _, encode = encoder(template)
+    rows = samples(talk("question", "an answer", "and?", "there", system="s"), talk("q"), talk("q", "a"))
+    prompts, encoded = encode.encode_prompts(rows), encode.encode_all(rows)
+    assert len(prompts) == len(encoded) == 2
+    for index in range(2):
+        ids, labels = prompts.row(index)
+        assert [*ids, *labels] == encoded.row(index)[0].tolist()
+        assert encoded.row(index)[1][len(ids) :].tolist() == labels.tolist()
+    assert [problem.code for problem in prompts.report.problems] == ["row_without_answer"]
