@@ -37,6 +37,8 @@ def train_fingerprint(
         for name, value in msgspec.to_builtins(config).items()
         if (meta(TrainConfig, name).extra or {}).get("identity") and not name.endswith(("_dir", "_path"))
     }
+    if not config.do_train:  # the answers are the result, so what they are written by tells runs apart
+        kept |= {name: getattr(config, name) for name in ("do_train", *_GENERATING)}
     learned = {name: value for name, value in passed.items() if not name.startswith(_HOUSEKEEPING)}
     parts = {
         "config": kept,
@@ -60,6 +62,19 @@ def merge_fingerprint(config: MergeConfig, adapters: list[Path], base: Path) -> 
     return _digest([*files, *map(_edges, weight_files(base)), *asked, *(quantised if config.dequantise else [])])
 
 
+_GENERATING = (
+    "predict_with_generate",
+    "do_sample",
+    "temperature",
+    "top_p",
+    "top_k",
+    "num_beams",
+    "max_length",
+    "max_new_tokens",
+    "repetition_penalty",
+    "length_penalty",
+    "skip_special_tokens",
+)
 # Keys passed through to transformers that say how a run is watched, not what it learns.
 _HOUSEKEEPING = ("logging_", "log_", "save_", "hub_", "push_", "dataloader_pin", "dataloader_persistent", "project")
 _EDGE = 1 << 20

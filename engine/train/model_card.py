@@ -38,7 +38,7 @@ def _front(name: str, config: TrainConfig, base: str, adapter: bool) -> str:
 
 
 def _body(name: str, config: TrainConfig, base: str) -> list[str]:
-    sets = ", ".join(names(config.dataset))
+    sets = ", ".join(names(config.dataset)) or Path(config.tokenized_path or "").name
     kind = {"lora": "LoRA adapter for", "freeze": "partly fine-tuned version of", "full": "fine-tuned version of"}
     return [
         f"# {name}",

@@ -219,3 +219,17 @@ def test_smoothing_is_llamafactorys():
     assert smooth([3.0]) == [3.0]
     weight = 1.8 * (1 / (1 + 2.718281828459045 ** (-0.05 * 2)) - 0.5)
     assert smooth([1.0, 2.0]) == pytest.approx([1.0, weight + (1 - weight) * 2.0])
+
+
+def test_other_generating_keys_are_another_prediction(tmp_path, toys):
+    """Otherwise the same folder with another temperature would be called done. A training is not told apart by them."""
+    from engine.config.schema import TrainConfig
+    from engine.fingerprints import train_fingerprint
+    from engine.models import inspect_model
+
+    model = inspect_model(toys / "model")
+    given = {"model_name_or_path": "m", "output_dir": "o", "eval_dataset": "dev"}
+    made = lambda **changes: train_fingerprint(TrainConfig(**given, **changes), {}, model, {})  # noqa: E731
+    assert made(do_train=False, temperature=0.1) != made(do_train=False, temperature=0.2)
+    assert made(do_train=False) != made(do_train=True)
+    assert made(temperature=0.1) == made(temperature=0.2)
