@@ -5,9 +5,10 @@
 --data holds alpaca_en_demo.json, alpaca_zh_demo.json and glaive_toolcall_en_demo.json of LLaMA-Factory's repository;
 --llamafactory is the Python of a venv where llamafactory 0.9.5 is installed. Both read the same files anew in fresh
 processes, one after the other. Timed is what turns files into tokens: load_dataset_module there (reading, converting,
-tokenising; its tokenizer's loading is part of it), prepare here (the same). Memory is the peak of the resident memory
-of the whole process tree, its shared pages counted once a process (PSS). Ours is started a second time with the same
-input, and once more with template: auto, which LLaMA-Factory does not have. The tokens of both are compared.
+tokenising; loading the tokenizer is part of it, importing libraries is not), prepare here (the same). Memory is the
+peak of the resident memory of the whole process tree, its shared pages counted once (PSS). Ours is started a second
+time with the same input, and once more with template: auto, which LLaMA-Factory does not have. The tokens of both are
+compared.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ import msgspec, zlib
 from pathlib import Path
 from engine.config.schema import TrainConfig
 from engine.data.prepare import data_files, prepare
-import transformers
+import torch
+from transformers import AutoTokenizer
+AutoTokenizer.from_pretrained(settings["model_name_or_path"]).get_chat_template()  # imports on the way
 imported = time.perf_counter() - started
 config = msgspec.convert(settings, TrainConfig)
 model = Path(config.model_name_or_path)
