@@ -29,8 +29,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "tracker_unknown": Message("report_to: there is no {name}.", "There are: {there}"),
     "tracker_missing": Message(
-        "report_to: {name} cannot be used: {reason}",
-        "For wandb: pip install 'sft-wizard[wandb]'. Or remove it from report_to.",
+        "report_to: {name} needs the package {package}, which is not installed.",
+        "For wandb: pip install 'sft-wizard[wandb]'. Or remove {name} from report_to.",
     ),
     "predict_packages": Message(
         "predict_with_generate needs the package {name}, which divides texts into words.",
