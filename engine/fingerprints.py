@@ -37,6 +37,8 @@ def train_fingerprint(
         for name, value in msgspec.to_builtins(config).items()
         if (meta(TrainConfig, name).extra or {}).get("identity") and not name.endswith(("_dir", "_path"))
     }
+    if config.packing or config.neat_packing:  # it decides on which samples share a row
+        kept["preprocessing_num_workers"] = config.preprocessing_num_workers
     if not config.do_train:  # the answers are the result, so what they are written by tells runs apart
         kept |= {name: getattr(config, name) for name in ("do_train", *_GENERATING)}
     learned = {name: value for name, value in passed.items() if not name.startswith(_HOUSEKEEPING)}

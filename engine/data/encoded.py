@@ -130,7 +130,7 @@ class Encoded:
         if self.parts is None:
             return [int(last - first)]
         inside = slice(*np.searchsorted(self.parts, (first, last)))
-        return np.diff(self.parts[inside], append=last).tolist()
+        return [int(length) for length in np.diff(self.parts[inside], append=last)]
 
     def row(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Views of the row's input ids and labels, each [tokens of the row]."""

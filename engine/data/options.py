@@ -35,6 +35,7 @@ class EncodeOptions:
     @classmethod
     def of(cls, config: TrainConfig) -> EncodeOptions:
         """The options of a config."""
+        packing = bool(config.packing) or config.neat_packing
         return cls(
             cutoff_len=config.cutoff_len,
             train_on_prompt=config.train_on_prompt,
@@ -43,9 +44,10 @@ class EncodeOptions:
             preserve_thinking=config.preserve_thinking,
             split_special_tokens=config.split_special_tokens,
             drop_long=config.drop_long,
-            packing=bool(config.packing) or config.neat_packing,
+            packing=packing,
             neat_packing=config.neat_packing,
-            batch_size=config.preprocessing_batch_size,
-            shards=config.preprocessing_num_workers or 1,
+            # Of no effect without packing: so that they do not tell tokens apart that are the same.
+            batch_size=config.preprocessing_batch_size if packing else 1000,
+            shards=(config.preprocessing_num_workers or 1) if packing else 1,
             strict=config.strict_compat,
         )

@@ -171,3 +171,31 @@ def test_preprocess_writes_what_a_run_would_train_on(model, tmp_path):
     assert {name: split["rows"] for name, split in made["splits"].items()} == rows
     assert made["splits"]["train"]["tokens"] == sum(length for length, _ in case["splits"]["train"]["input_ids"])
     assert seen[-1] == (rows["train"], rows["train"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cutoff_len": 40},
+        {"mask_history": True},
+        {"default_system": "Be kind."},
+        {"max_samples": 5},
+        {"val_size": 2},
+        {"eval_dataset": "sharegpt"},
+        {"dataset": "alpaca,sharegpt"},
+        {"template": "default"},
+        {"drop_long": True},
+        {"packing": True},
+        {"packing": True, "preprocessing_num_workers": 2},
+        {"add_special_tokens": "Oslo"},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_second_start_reads_the_cache_and_no_change_is_missed(change, model):
+    first = prepared(model, config(model))
+    again = prepared(model, config(model))
+    assert (first.from_cache, again.from_cache) == (False, True)
+    assert again.train.input_ids.tolist() == first.train.input_ids.tolist()
+    assert [note.code for note in again.notes] == [note.code for note in first.notes]
+    assert not prepared(model, config(model, **change)).from_cache
+    assert prepared(model, config(model, **change)).from_cache
