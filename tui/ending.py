@@ -31,7 +31,7 @@ Talk = Callable[[str], object]
 
 def talk_here(folder: str) -> object:
     """A conversation with a project's model, as `sft-wizard chat` has it."""
-    return talk(folder, None, False, None, longest=512, temperature=0.0)
+    return talk(folder, None, False, None, longest=512, temperature=0.0, overrides=())
 
 
 def watch(run: RunFolder, prompts: Prompts) -> Ending:

@@ -242,6 +242,8 @@ class StepTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir)
+        # A pickle that nothing here reads again.
+        (folder / "training_args.bin").unlink(missing_ok=True)
         name_base(folder, self.base_name)
         allow_cache(folder)
 

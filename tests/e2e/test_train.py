@@ -36,6 +36,7 @@ def test_a_run_writes_what_llamafactory_users_look_for_and_is_left_alone_when_re
     assert summary["outputs"] == {"adapter": str(out)}
     for name in OUTPUTS:
         assert (out / name).exists(), name
+    assert not list(out.rglob("training_args.bin"))
     assert all(tensor.dtype == "float32" for tensor in load_file(out / "adapter_model.safetensors").values())
     assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(tiny_model)
     log = [json.loads(line) for line in (out / "trainer_log.jsonl").read_text().splitlines()]

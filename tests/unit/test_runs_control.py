@@ -285,7 +285,13 @@ def recorded(tmp_path: Path, state: str = "stopped") -> tuple[RunFolder, Path]:
     config = tmp_path / "project" / "config.yaml"
     config.parent.mkdir()
     config.write_text("version: 1\n")
-    spec = {"file": str(config), "overrides": ["train.seed=1"], "cwd": str(tmp_path)} | {"require_gpu": True, "force": True}
+    spec = {
+        "file": str(config),
+        "overrides": ["train.seed=1"],
+        "cwd": str(tmp_path),
+        "require_gpu": True,
+        "force": True,
+    }
     run = RunFolder.create(config.parent / "logs", "p", spec)
     run.update_state(state=state)
     return run, config
