@@ -16,7 +16,9 @@ from engine.data.conversation import Conversation, Turn
 from engine.data.encode import render_prompt
 from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
+from engine.merge.vocabulary import rows_in_training
 from engine.train.precision import cpu_has_fast_bf16
+from engine.train.vocabulary import make_room
 
 
 class Session:
@@ -37,6 +39,8 @@ class Session:
         if source.adapter:
             from peft import PeftModel
 
+            adapters = [Path(adapter) for adapter in (*source.before, source.adapter)]
+            make_room(model, rows_in_training(Path(source.base), adapters) or 0)
             for earlier in source.before:
                 model = PeftModel.from_pretrained(model, earlier).merge_and_unload()
             model = PeftModel.from_pretrained(model, source.adapter)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
-from engine.merge.inputs import Inputs
+from engine.merge.inputs import ADAPTER_WEIGHTS, Inputs, read_base
+from engine.merge.safetensors_io import Checkpoint
 
 _HEAD = "lm_head"
 _IN_A_LAYER = re.compile(r"\.\d+\.")
@@ -23,6 +27,17 @@ def grown_vocabulary(inputs: Inputs) -> tuple[set[str], int] | None:
     modules = {name.removesuffix(".weight").rpartition(".")[2] for name in tables} | {_HEAD}
     rows = max((found for name in inputs.adapter_tensors if (found := _rows(inputs, name, modules))), default=0)
     return (tables, rows) if tables and rows > size else None
+
+
+def rows_in_training(base: Path, adapters: Iterable[Path]) -> int | None:
+    """How many rows embedding and head need for all of these adapters; None where the base's own are enough."""
+    inputs = read_base(base, changed=False)
+    found = []
+    for adapter in adapters:
+        if (adapter / ADAPTER_WEIGHTS).is_file():
+            with Checkpoint(adapter, [ADAPTER_WEIGHTS]) as checkpoint:
+                found.append(grown_vocabulary(replace(inputs, adapter_tensors=checkpoint.tensors)))
+    return max((grown[1] for grown in found if grown), default=None)
 
 
 def _rows(inputs: Inputs, name: str, modules: set[str]) -> int:

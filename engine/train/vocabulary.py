@@ -41,9 +41,8 @@ def grow(
     if len(tokenizer) > before:
         if not isinstance(model.get_output_embeddings(), torch.nn.Linear):
             raise ConfigError(Problem("vocabulary_fixed", {}, "resize_vocab"))
-        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=MULTIPLE, mean_resizing=False)
-        after = model.get_input_embeddings().weight.shape[0]
-        model.config.get_text_config().vocab_size = after
+        after = MULTIPLE * math.ceil(len(tokenizer) / MULTIPLE)
+        _resize(model, after)
     end = after if after > before else len(tokenizer)  # rows of padding that were there stay as they are
     described = _descriptions(config)
     with torch.no_grad():
@@ -54,6 +53,25 @@ def grow(
     params = {"tokens": len(tokenizer) - known, "before": before, "after": after}
     tell(Problem("vocabulary_grown", params, "resize_vocab", severity="note"))
     return before, after
+
+
+def make_room(model: Any, rows: int) -> None:
+    """Let embedding and head have `rows` rows, for an adapter that brings those of new tokens.
+
+    Without the adapter the new rows are the mean of the others: its logit is never the largest.
+    """
+    before = model.get_input_embeddings().weight.shape[0]
+    if rows <= before:
+        return
+    _resize(model, rows)
+    with torch.no_grad():
+        for matrix in _matrices(model):
+            matrix[before:] = matrix[:before].mean(dim=0)
+
+
+def _resize(model: Any, rows: int) -> None:
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    model.config.get_text_config().vocab_size = rows
 
 
 def _rows_are_saved(model: Any, config: TrainConfig) -> bool:
