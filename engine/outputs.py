@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,13 +20,15 @@ Standing = Literal["absent", "interrupted", "finished", "other", "foreign"]
 @dataclass(frozen=True)
 class Marker:
     """fingerprint: hash of what determines the result; run: folder of the run that wrote here; quantization: how the
-    base was held in training (bits, type, double, dtype), None where it was not quantised.
+    base was held in training (bits, type, double, dtype), None where it was not quantised; positions: what training
+    changed in its configuration (max_position_embeddings, rope_parameters), None where it stretched none.
     """
 
     fingerprint: str
     run: str
     finished: bool
     quantization: dict[str, Any] | None = None
+    positions: dict[str, Any] | None = None
 
 
 def lock_path(folder: Path) -> Path:
@@ -38,9 +40,14 @@ def read_marker(folder: Path) -> Marker | None:
     """The marker of an output folder, or None."""
     try:
         raw = json.loads((folder / MARKER).read_text())
-        return Marker(raw["fingerprint"], raw["run"], raw["finished"], raw.get("quantization"))
+        return Marker(raw["fingerprint"], raw["run"], raw["finished"], raw.get("quantization"), raw.get("positions"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def adapter_marker(adapter: Path) -> Marker | None:
+    """The marker that goes with an adapter: in its folder, or in the one that holds the checkpoint that it is."""
+    return read_marker(adapter) or read_marker(adapter.parent)
 
 
 def standing(folder: Path, fingerprint: str) -> Standing:
@@ -62,17 +69,22 @@ def standing(folder: Path, fingerprint: str) -> Standing:
     return "finished" if marker.finished else "interrupted"
 
 
-def mark_started(folder: Path, fingerprint: str, run: Path, quantization: dict[str, Any] | None = None) -> None:
-    """Claim a folder for a run. `quantization`: of the base that an adapter is trained on, as the export reads it."""
-    _write(folder, Marker(fingerprint, str(run), False, quantization))
+def mark_started(
+    folder: Path,
+    fingerprint: str,
+    run: Path,
+    quantization: dict[str, Any] | None = None,
+    positions: dict[str, Any] | None = None,
+) -> None:
+    """Claim a folder for a run. `quantization` and `positions` are of the base that an adapter is trained on."""
+    _write(folder, Marker(fingerprint, str(run), False, quantization, positions))
 
 
 def mark_finished(folder: Path, fingerprint: str | None = None, run: Path | None = None) -> None:
     """Say that what is in the folder is whole."""
-    before = read_marker(folder)
-    print_ = fingerprint or (before.fingerprint if before else "")
-    wrote = str(run) if run else before.run if before else ""
-    _write(folder, Marker(print_, wrote, True, before.quantization if before else None))
+    before = read_marker(folder) or Marker("", "", False)
+    wrote = str(run) if run else before.run
+    _write(folder, replace(before, fingerprint=fingerprint or before.fingerprint, run=wrote, finished=True))
 
 
 def move_aside(folder: Path) -> Path:
@@ -87,6 +99,5 @@ def move_aside(folder: Path) -> Path:
 
 def _write(folder: Path, marker: Marker) -> None:
     said: dict[str, Any] = {"fingerprint": marker.fingerprint, "run": marker.run, "finished": marker.finished}
-    if marker.quantization:
-        said["quantization"] = marker.quantization
+    said |= {name: value for name in ("quantization", "positions") if (value := getattr(marker, name))}
     write_json(folder / MARKER, said, mode=0o644)

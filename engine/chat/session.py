@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextIteratorStreamer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, TextIteratorStreamer
 
 from engine.chat.source import ChatSource
 from engine.data.conversation import Conversation, Turn
@@ -17,6 +17,7 @@ from engine.data.encode import render_prompt
 from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
 from engine.merge.vocabulary import rows_in_training
+from engine.train.positions import stretch_as_trained
 from engine.train.precision import cpu_has_fast_bf16
 from engine.train.vocabulary import make_room
 
@@ -35,11 +36,16 @@ class Session:
         self.template = load_template(source.template, default_system=source.default_system)
         prepare_tokenizer(self.tokenizer, self.template)
         self.stops = stop_token_ids(self.tokenizer, self.template)
-        model = AutoModelForCausalLM.from_pretrained(source.base, dtype=dtype, device_map={"": device}, **options)
+        adapters = [Path(adapter) for adapter in (*source.before, source.adapter) if adapter]
+        config = AutoConfig.from_pretrained(source.base, **options)
+        for adapter in adapters:
+            stretch_as_trained(config, adapter)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.base, config=config, dtype=dtype, device_map={"": device}, **options
+        )
         if source.adapter:
             from peft import PeftModel
 
-            adapters = [Path(adapter) for adapter in (*source.before, source.adapter)]
             make_room(model, rows_in_training(Path(source.base), adapters) or 0)
             for earlier in source.before:
                 model = PeftModel.from_pretrained(model, earlier).merge_and_unload()

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.config.schema import MergeConfig
 from engine.errors import ConfigError, Problem
-from engine.outputs import read_marker
+from engine.outputs import adapter_marker
 
 
 def check_request(config: MergeConfig) -> None:
@@ -49,13 +49,10 @@ def quantisation(config: MergeConfig, adapter: Path) -> tuple[dict[str, Any] | N
 
 
 def trained_quantisation(adapter: Path) -> dict[str, Any] | None:
-    """What sft_wizard.json in the adapter's folder, or in the one that holds the checkpoint, says of the base."""
-    for folder in (adapter, adapter.parent):
-        marker = read_marker(folder)
-        if marker is not None:
-            found = marker.quantization
-            return found if isinstance(found, dict) and found.get("bits") in (4, 8) else None
-    return None
+    """What sft_wizard.json, which training left with the adapter, says of the base."""
+    marker = adapter_marker(adapter)
+    found = marker.quantization if marker else None
+    return found if isinstance(found, dict) and found.get("bits") in (4, 8) else None
 
 
 def kept_float32(config: MergeConfig, base: Path) -> list[Problem]:

@@ -15,7 +15,7 @@ from engine.data.templates import Template, load_template, prepare_tokenizer, st
 from engine.errors import Problem
 from engine.merge.companions import GENERATION
 from engine.merge.modelfile import modelfile
-from engine.outputs import read_marker
+from engine.outputs import adapter_marker
 
 MODELFILE = "Modelfile"
 _TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -70,7 +70,7 @@ def small_files(config: MergeConfig, base: Path, adapter: Path | None) -> SmallF
         return SmallFiles(None, template, False, [Problem("merge_tokenizer_unusable", params, severity="warning")])
     if template is None:
         return SmallFiles(tokenizer, None, False, [])
-    if adapter is not None and trained_here(adapter):
+    if adapter is not None and adapter_marker(adapter) is not None:
         return SmallFiles(tokenizer, template, False, _other_template(tokenizer, template))
     notes = prepare_tokenizer(tokenizer, template)
     own = chat_template_for(tokenizer, template)
@@ -79,11 +79,6 @@ def small_files(config: MergeConfig, base: Path, adapter: Path | None) -> SmallF
         if adapter is not None:
             notes.append(Problem("merge_template_written", {"template": template.name}, severity="note"))
     return SmallFiles(tokenizer, template, True, notes)
-
-
-def trained_here(adapter: Path) -> bool:
-    """Whether a run of ours wrote the adapter, or the checkpoint that it is."""
-    return any(read_marker(folder) is not None for folder in (adapter, adapter.parent))
 
 
 def _other_template(tokenizer: Any, template: Template) -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.fingerprints import merge_fingerprint
 from engine.merge.asked import check_request, kept_float32, quantisation
 from engine.merge.forecast import steps_bytes
 from engine.merge.pissa import ordinary
+from engine.merge.positions import stretched_base
 from engine.merge.prove import Proof, prove, prove_copy
 from engine.merge.quantised import Quantisation
 from engine.merge.safetensors_io import Checkpoint
@@ -88,11 +90,19 @@ class _Export:
             needed = steps_bytes(config, self.base, adapters)
             params = {"count": len(adapters), "folder": str(self.out.parent), "needed_gb": round(needed / 1e9, 2)}
             work.warn(Problem("merge_several", params, severity="note"))
-        with scratch(self.out) as room:
-            self._one_after_the_other(adapters, room, saving, small, Quantisation.of(used) if used else None)
+        with scratch(self.out) as room, tempfile.TemporaryDirectory() as links:  # a disk may know no symbolic links
+            self._one_after_the_other(
+                adapters, room, Path(links), saving, small, Quantisation.of(used) if used else None
+            )
 
     def _one_after_the_other(
-        self, adapters: list[Path], room: Path, saving: Saving, small: SmallFiles, onto: Quantisation | None
+        self,
+        adapters: list[Path],
+        room: Path,
+        links: Path,
+        saving: Saving,
+        small: SmallFiles,
+        onto: Quantisation | None,
     ) -> None:
         """Steps before the last are written in 32 bits, so that the sum is rounded once, and proved like the last."""
         with Checkpoint.of_model(self.base) as checkpoint:
@@ -100,6 +110,7 @@ class _Export:
         base, types = self.base, None
         for number, given in enumerate(adapters):
             last = number == len(adapters) - 1
+            before, base = base, stretched_base(base, given, links / f"base-{number}")
             adapter = ordinary(given, room / f"adapter-{number}", base, self.config.trust_remote_code)
             out = self.out if last else room / f"merged-{number}"
             how = saving if last else replace(saving, dtype="float32", tokenizer_from=None, finish=lambda folder: None)
@@ -121,8 +132,8 @@ class _Export:
             self._proved(proof)
             if not last:
                 self.work.phase("merging")
-            if base.parent == room:
-                shutil.rmtree(base)
+            if before.parent == room:
+                shutil.rmtree(before)
             base, types, onto = out, stored, None
 
     def _merged(self, report: MergeReport) -> None:

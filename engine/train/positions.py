@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from engine.errors import Problem
+from engine.outputs import adapter_marker
 
 
 def stretch_positions(model_config: Any, kind: str, cutoff_len: int) -> Problem:
@@ -32,3 +34,19 @@ def stretch_positions(model_config: Any, kind: str, cutoff_len: int) -> Problem:
     text.rope_parameters = stretched
     params = {"kind": kind, "factor": factor, "before": known, "after": text.max_position_embeddings}
     return Problem("rope_stretched", params, "rope_scaling", severity="note")
+
+
+def positions_of(model_config: Any, kind: str | None) -> dict[str, Any] | None:
+    """What `stretch_positions` set, for sft_wizard.json: who runs the adapter needs it. None where it set nothing."""
+    text = model_config.get_text_config()
+    own = getattr(text, "rope_parameters", None) or {}
+    if kind is None or own.get("rope_type") != kind:
+        return None
+    return {"max_position_embeddings": text.max_position_embeddings, "rope_parameters": dict(own)}
+
+
+def stretch_as_trained(model_config: Any, adapter: Path) -> None:
+    """Give `model_config` the positions that the adapter in this folder was trained with, where those are known."""
+    marker = adapter_marker(adapter)
+    for name, value in ((marker and marker.positions) or {}).items():
+        setattr(model_config.get_text_config(), name, value)

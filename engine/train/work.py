@@ -32,6 +32,7 @@ from engine.train.metrics import require_packages
 from engine.train.model import checkpoint_activations, skip_adapter_casts
 from engine.train.optimisers import check_optimiser, own_optimiser
 from engine.train.pissa import save_start
+from engine.train.positions import positions_of
 from engine.train.precision import Precision, choose_precision, stored_dtype
 from engine.train.predict import PromptRows, Writer, generation_settings, while_training
 from engine.train.quantised import held
@@ -76,7 +77,8 @@ def run(work: Work) -> None:
     work.poll()
     work.phase("loading")
     model, precision = _model(work, config, spec, device, prepared.tokenizer)
-    mark_started(output, spec["fingerprint"], work.run.path, held(model))
+    positions = positions_of(base_of(model).config, config.rope_scaling)
+    mark_started(output, spec["fingerprint"], work.run.path, held(model), positions)
     work.poll()
     packed, budget = (True, 0) if not config.do_train else _choose_step(work, config, spec, model, prepared, precision)
     trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)

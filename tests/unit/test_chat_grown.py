@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from transformers import AutoTokenizer, Trainer
 
 from engine.chat.session import Session
 from engine.chat.source import ChatSource
+from tests.unit.in_process import do
 from tests.unit.method_toys import plain, prepare, quickly, save_model, train
 
 NEW = ["<|svg|>", "<|/svg|>"]
@@ -55,3 +58,56 @@ def test_an_adapter_with_new_tokens_answers_as_it_was_trained(tmp_path: Path, ti
     assert (alone[..., before:] < own.max(-1, keepdim=True).values).all()
     asked = [{"role": "user", "content": "question"}]
     assert "".join(session.answer(asked, max_new_tokens=2, skip_special_tokens=False))
+
+
+TRAINING = {
+    "do_train": True,
+    "dataset": "rows",
+    "template": "chatml",
+    "cutoff_len": 64,
+    "lora_rank": 4,
+    "per_device_train_batch_size": 2,
+    "learning_rate": 1e-2,
+    "max_steps": 2,
+    "report_to": "none",
+}
+
+
+@pytest.mark.parametrize(("kind", "old_words"), [("linear", False), ("yarn", True)])
+def test_stretched_positions_go_with_the_adapter(tmp_path: Path, kind: str, old_words: bool) -> None:
+    """32 positions and a cutoff_len of 64: factor 2, in training, in a chat, in the merged model and in its proof."""
+    base = save_model(tmp_path / "base", max_position_embeddings=32)
+    said = json.loads((base / "config.json").read_text())
+    if old_words:  # of transformers 4
+        said["rope_theta"] = said.pop("rope_parameters")["rope_theta"]
+        (base / "config.json").write_text(json.dumps(said))
+    (tmp_path / "data").mkdir()
+    rows = [{"instruction": f"question {i}", "output": "there is an answer " * 4} for i in range(8)]
+    (tmp_path / "data" / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}))
+    out, export = tmp_path / "out", tmp_path / "merged"
+    shared = {"model_name_or_path": str(base), "template": "chatml"}
+    places = {"dataset_dir": str(tmp_path / "data"), "output_dir": str(out)}
+    do(tmp_path, TRAINING | shared | places | {"rope_scaling": kind})
+    told = do(tmp_path, shared | {"adapter_name_or_path": str(out), "export_dir": str(export)})
+
+    merged = json.loads((export / "config.json").read_text())
+    rope = merged["rope_scaling" if old_words else "rope_parameters"]
+    assert (rope["rope_type"], rope["factor"], merged["max_position_embeddings"]) == (kind, 2.0, 64)
+    changed = ("rope_parameters", "rope_scaling", "max_position_embeddings")
+    assert {name: merged[name] for name in merged if name not in changed} == {
+        name: said[name] for name in said if name not in changed
+    }
+    assert (base / "config.json").read_text() == json.dumps(said) or not old_words
+    proof = next(event for event in told if event["type"] == "proof")
+    assert proof["passed"] and proof["method"] == "logits" and proof["ratio"] < 1e-4
+
+    session = talk(base, out)
+    ids = torch.arange(5, 55)[None]
+    stretched, plain_one = logits(plain(export), ids), logits(unstretched(base, out), ids)
+    assert torch.allclose(logits(session.model, ids), stretched, atol=1e-4)
+    assert not torch.allclose(plain_one, stretched, atol=1e-2), "without them the answers are others"
+
+
+def unstretched(base: Path, adapter: Path):
+    return PeftModel.from_pretrained(plain(base), str(adapter))

@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.config.jobs import load_job
 from engine.errors import ConfigError, EnvironmentProblem
-from engine.pipeline import make_plan
-from engine.runs.events import EventLog, read_events
-from engine.runs.folder import RunFolder
-from engine.runs.worker import Work
 from engine.train.pictures import smooth
+from tests.unit.in_process import do
 from tests.unit.method_toys import quickly, save_model
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "measures.json").read_text(encoding="utf-8"))["files"]
@@ -70,19 +66,10 @@ def toys(tmp_path_factory):
 
 def run(folder: Path, toys: Path, **changes) -> tuple[Path, list[dict]]:
     """(output folder, events) of a run in this process."""
-    from engine.train import work as training
-
     values = CONFIG | {"model_name_or_path": str(toys / "model"), "dataset_dir": str(toys / "data")} | changes
     values["output_dir"] = str(folder / values["output_dir"])
-    file = folder / "train.yaml"
-    file.write_text(yaml.safe_dump({name: value for name, value in values.items() if value is not ...}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        plan = make_plan(load_job(file), fresh=False, require_gpu=False, progress=lambda *args: None)
-        made = RunFolder.create(folder / "runs", "toy", plan.spec)
-        events = EventLog(made.events_file)
-        training.run(Work(made, made.config(), events))
-    return Path(values["output_dir"]), list(read_events(made.events_file))
+    events = do(folder, values)
+    return Path(values["output_dir"]), events
 
 
 @pytest.fixture(scope="module")
