@@ -47,25 +47,27 @@ def with_overrides(document: Document, overrides: Sequence[str]) -> tuple[Docume
 def pairs(words: Sequence[str]) -> list[str]:
     """Words after the file as `key=value`: `key=value`, `--key=value`, `--key value`, and `--key` alone for true.
 
-    Raises ConfigError for a word that is none of these, and for `--key` of no known key with the nearest ones.
+    Behind `--`, hyphens may stand for underscores. Raises ConfigError for a word that is none of these, and for
+    `--key` of no known key with the nearest ones.
     """
     found, rest = [], list(words)
     while rest:
         word = rest.pop(0)
-        name, equals, _ = word.removeprefix("--").partition("=")
+        name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--"):
             if not equals:
                 raise ConfigError(Problem("override_form", {"given": word}))
             found.append(word)
             continue
-        if status(name.rpartition(".")[2]) is None:
+        key = name.replace("-", "_")
+        if status(key.rpartition(".")[2]) is None:
             near = nearest(name, [*known_keys(), *OPTIONS])
             params = {"given": f"--{name}", "near": [f"--{one}" for one in near]}
             raise ConfigError(Problem("option_unknown" if near else "option_unknown_far", params))
         if equals:
-            found.append(word.removeprefix("--"))
+            found.append(f"{key}={value}")
         else:
-            found.append(f"{name}={rest.pop(0) if rest and _is_value(rest[0]) else 'true'}")
+            found.append(f"{key}={rest.pop(0) if rest and _is_value(rest[0]) else 'true'}")
     return found
 
 

@@ -82,6 +82,7 @@ def test_a_folder_without_a_fitting_config_lists_what_is_there(tmp_path: Path) -
         (["--run_name", "a=b"], ["run_name=a=b"]),
         (["--train.lora_rank", "4"], ["train.lora_rank=4"]),
         (["--evaluation_strategy", "no"], ["evaluation_strategy=no"]),
+        (["--strict-compat", "--learning-rate=1e-5"], ["strict_compat=true", "learning_rate=1e-5"]),
     ],
 )
 def test_words_after_the_file_change_it(words: list[str], expected: list[str]) -> None:
