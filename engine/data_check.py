@@ -20,7 +20,7 @@ from engine.data.review import Review
 from engine.data.source import convert_source
 from engine.data.templates import load_template
 from engine.errors import EXIT_ENVIRONMENT, EXIT_USAGE, ConfigError, DataError, EnvironmentProblem, Problem, RunError
-from engine.models import Progress, get_model
+from engine.models import Progress, model_of
 from engine.runs.events import Event
 from engine.runs.launch import python_module, worker_environment
 
@@ -77,7 +77,7 @@ def read_spec(
         "config": msgspec.to_builtins(config),
         "data_sha256": data_files(config),
         "tokenized_path": tokenized,
-        "model_path": str(get_model(config.model_name_or_path, progress, code=config.trust_remote_code).path),
+        "model_path": str(model_of(config, progress).path),
     }
     return spec, job.secrets, notes
 

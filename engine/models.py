@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config.schema import MergeConfig, TrainConfig
 from engine.errors import ConfigError, EnvironmentProblem, Problem
 from engine.text import Phrase
 
@@ -184,6 +185,17 @@ def get_model(
         return inspect_model(builtin_model.fetch(progress), builtin_model.HUB_NAME)
     with _hub_asked(name):
         return inspect_model(hub_download(name, progress, code=code, revision=revision, cache_dir=cache_dir), name)
+
+
+def model_of(config: TrainConfig | MergeConfig, progress: Progress) -> ModelFolder:
+    """The base model that a config names. Raises as `get_model` does."""
+    return get_model(
+        config.model_name_or_path,
+        progress,
+        code=config.trust_remote_code,
+        revision=config.model_revision,
+        cache_dir=config.cache_dir,
+    )
 
 
 def look_up(name: str) -> int:

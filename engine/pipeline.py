@@ -29,7 +29,7 @@ from engine.fingerprints import merge_fingerprint, train_fingerprint
 from engine.hardware import GIB, Hardware, probe, visible_device
 from engine.merge.asked import check_request, quantisation
 from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast_all
-from engine.models import ModelFolder, Progress, commit_of, foreign_code, get_model
+from engine.models import ModelFolder, Progress, commit_of, foreign_code, model_of
 from engine.outputs import lock_path, move_aside, standing
 from engine.runs import index
 from engine.runs.events import Event
@@ -203,13 +203,7 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     config, passed = job.train.config, job.train.passed
     hashes = data_files(config)
     plan.environment |= hub_environment(hashes)
-    model = get_model(
-        config.model_name_or_path,
-        progress,
-        code=config.trust_remote_code,
-        revision=config.model_revision,
-        cache_dir=config.cache_dir,
-    )
+    model = model_of(config, progress)
     print_ = train_fingerprint(config, passed, model, hashes)
     output = Path(config.output_dir)
     _require_writable(output)
@@ -263,7 +257,7 @@ def _plan_merge(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     config = job.merge.config
     check_request(config)
     adapters, export = [Path(adapter) for adapter in config.adapters], Path(config.export_dir)
-    model = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
+    model = model_of(config, progress)
     trained_here = job.train is not None and Path(job.train.config.output_dir) in adapters
     plan.outputs["merged"] = str(export)
     will_train = trained_here and "train" in plan.steps

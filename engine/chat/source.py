@@ -17,7 +17,7 @@ from engine.config.overrides import with_overrides
 from engine.config.reading import read_document
 from engine.config.schema import MergeConfig, TrainConfig, names
 from engine.errors import ConfigError, Problem
-from engine.models import Progress, get_model, inspect_model
+from engine.models import Progress, get_model, inspect_model, model_of
 
 CONFIG = "adapter_config.json"
 Tell = Callable[[Problem], None]
@@ -80,13 +80,7 @@ def find_source(
         train = job.train.config
         if train.finetuning_type == "lora":
             _require_adapter(Path(train.output_dir))
-            base = get_model(
-                train.model_name_or_path,
-                progress,
-                code=train.trust_remote_code,
-                revision=train.model_revision,
-                cache_dir=train.cache_dir,
-            )
+            base = model_of(train, progress)
             return trained_source(train, str(base.path), base.name)
         return trained_source(train, str(inspect_model(Path(train.output_dir)).path), train.output_dir)
     if job.merge:
@@ -104,7 +98,7 @@ def _with_adapters(
     """The base of a config that is no training, with adapters on it: all but the last are merged into it."""
     for adapter in adapters:
         _require_adapter(Path(adapter))
-    base = get_model(config.model_name_or_path, progress, code=config.trust_remote_code)
+    base = model_of(config, progress)
     if isinstance(config, TrainConfig):
         more |= {"use_cpu": config.use_cpu, **_thinking(config)}
     return ChatSource(

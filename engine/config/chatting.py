@@ -16,6 +16,8 @@ from engine.text import Phrase
 SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "max_new_tokens", "repetition_penalty", "skip_special_tokens")
 _USED = {
     "model_name_or_path",
+    "model_revision",
+    "cache_dir",
     "adapter_name_or_path",
     "adapter_folder",
     "template",

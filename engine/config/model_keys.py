@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from engine.config.key import ADAPTERS, MODEL, REMOTE_CODE, Names, key
+from engine.config.key import ADAPTERS, HUB_FOLDER, MODEL, REMOTE_CODE, REVISION, Names, key
 
 
 class ModelKeys(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -17,10 +17,8 @@ class ModelKeys(Struct, kw_only=True, forbid_unknown_fields=True):
     adapter_folder: Annotated[
         str | None, key("Folder inside adapter_name_or_path that holds the adapter.", expert=True)
     ] = None
-    cache_dir: Annotated[
-        str | None, key("Where models and datasets of a hub are kept.", identity=False, path=True, expert=True)
-    ] = None
-    model_revision: Annotated[str, key("Branch, tag or commit of a model from a hub.", expert=True)] = "main"
+    cache_dir: Annotated[str | None, HUB_FOLDER] = None
+    model_revision: Annotated[str, REVISION] = "main"
     use_fast_tokenizer: Annotated[
         bool, key("Use the tokenizer written in Rust, where the model has one.", expert=True)
     ] = True

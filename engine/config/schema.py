@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from engine.config.key import MODEL, REMOTE_CODE, TEMPLATE, Names, key
+from engine.config.key import HUB_FOLDER, MODEL, REMOTE_CODE, REVISION, TEMPLATE, Names, key
 from engine.config.training_keys import MeasuringKeys
 
 
@@ -36,6 +36,8 @@ class MergeConfig(Struct, kw_only=True, forbid_unknown_fields=True):
         Names | None, key("The adapter to merge into it; several are merged in order.", basic=True, path=True)
     ] = None
     adapter_folder: Annotated[str | None, key("Folder inside adapter_name_or_path that holds the adapter.")] = None
+    cache_dir: Annotated[str | None, HUB_FOLDER] = None
+    model_revision: Annotated[str, REVISION] = "main"
     trust_remote_code: Annotated[bool, REMOTE_CODE] = False
     template: Annotated[str | None, TEMPLATE] = None
     default_system: Annotated[

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from engine import builtin_model as builtin
+from engine.config.jobs import load_job
 from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError
 from engine.messages import render
 from engine.models import (
@@ -24,6 +25,7 @@ from engine.models import (
     hub_cached,
     hub_reason,
     inspect_model,
+    model_of,
     safetensors_header,
     weight_files,
 )
@@ -342,6 +344,22 @@ def test_a_revision_and_a_cache_of_ones_own_are_looked_in(tmp_path: Path) -> Non
     assert hub_cached("me/model", "v3", where) is None
     assert commit_of(other) == "b" * 40
     assert commit_of(tmp_path) is None
+
+
+def test_training_and_export_name_the_same_model(tmp_path: Path) -> None:
+    """A training config given to export passes on which revision of its base to merge into, and where it lies."""
+    hub_snapshot(tmp_path / "cache", "me/model", "a" * 40, "main")
+    other = hub_snapshot(tmp_path / "cache", "me/model", "b" * 40, "v2")
+    file = tmp_path / "train.yaml"
+    text = "model_name_or_path: me/model\nmodel_revision: v2\ncache_dir: cache\ndataset: d\noutput_dir: out\n"
+    file.write_text(text)
+    train = load_job(file, cwd=tmp_path).train
+    merge = load_job(file, ["export_dir=merged"], cwd=tmp_path).merge
+    file.write_text("model_name_or_path: me/model\nmodel_revision: v2\ncache_dir: cache\nexport_dir: merged\n")
+    alone = load_job(file, cwd=tmp_path).merge
+    for job in (train, merge, alone):
+        assert job is not None and job.config.cache_dir == str(tmp_path / "cache")
+        assert model_of(job.config, lambda *_: None).path == other
 
 
 def test_the_code_that_trust_remote_code_lets_in_is_named(model: Path) -> None:
