@@ -1,6 +1,6 @@
 """How long a screen that attaches to a long run waits for its whole history: RunView's first poll, and the ones after.
 
-python benchmarks/attach.py
+python -m benchmarks.attach
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One YAML through LLaMA-Factory and through us, from the same adapter weights: is the loss of every step the same?
 
-    python benchmarks/loss_vs_llamafactory.py --data alpaca_en_demo.json --model SMOLLM2_FP32 --llamafactory VENV
+    python -m benchmarks.loss_vs_llamafactory --data alpaca_en_demo.json --model SMOLLM2_FP32 --llamafactory VENV
 
 fp32, dropout 0, CPU. The adapter is random on both sides of each layer, so it has an effect from the first step on.
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from merge import version_in
+
+from benchmarks.merge import version_in
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHIN = 1e-3

@@ -1,7 +1,7 @@
 """Merging beside its peers: LLaMA-Factory's export (part A), and plain copying of the same bytes (part B).
 
-    python benchmarks/merge.py --part a --model SMOLLM2_FOLDER --llamafactory VENV
-    python benchmarks/merge.py --part b
+    python -m benchmarks.merge --part a --model SMOLLM2_FOLDER --llamafactory VENV
+    python -m benchmarks.merge --part b
 
 Part A runs whole commands, imports included, on an adapter made here; ours also proves its result, LLaMA-Factory's
 checks nothing. Part B merges an adapter of rank 16 on every linear layer of a random bf16 Llama of four 1 GB shards,

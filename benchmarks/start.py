@@ -1,6 +1,6 @@
 """How long the command takes to start, and how much the screen of a run writes to the terminal.
 
-python benchmarks/start.py
+python -m benchmarks.start
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from terminal import CountingTerminal
-
+from benchmarks.terminal import CountingTerminal
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.runs.lock import FolderLock, Holder

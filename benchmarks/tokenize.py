@@ -1,6 +1,6 @@
 """100,000 rows to tokens: LLaMA-Factory's preprocessing and ours, with the same number of workers.
 
-    python benchmarks/tokenize.py --data FOLDER --model FOLDER --llamafactory PYTHON [--rows 100000] [--workers 2]
+    python -m benchmarks.tokenize --data FOLDER --model FOLDER --llamafactory PYTHON [--rows 100000] [--workers 2]
 
 --data holds alpaca_en_demo.json, alpaca_zh_demo.json and glaive_toolcall_en_demo.json of LLaMA-Factory's repository;
 --llamafactory is the Python of a venv where llamafactory 0.9.5 is installed. Both read the same files anew in fresh

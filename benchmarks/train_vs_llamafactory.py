@@ -1,6 +1,6 @@
 """The same YAML, model and data through LLaMA-Factory and through us, alternating in one run.
 
-    python benchmarks/train_vs_llamafactory.py --data alpaca_en_demo.json --model SMOLLM2_FOLDER --llamafactory VENV
+    python -m benchmarks.train_vs_llamafactory --data alpaca_en_demo.json --model SMOLLM2_FOLDER --llamafactory VENV
 
 Three ways: LLaMA-Factory as it comes, with disable_gradient_checkpointing, and ours. Reported: wall time of the
 training loop (train_runtime of each), of the whole command, peak resident memory, loss of the first steps. Tokens are
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from merge import measured, version_in
+
+from benchmarks.merge import measured, version_in
 
 ROOT = Path(__file__).resolve().parent.parent
 AS_IT_COMES, NO_CHECKPOINTING, OURS = "LLaMA-Factory as it comes", "LLaMA-Factory, no checkpointing", "sft-wizard"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from engine.data.templates import Template, encode_texts, encode_turns, prompt_t
 from engine.errors import ConfigError, Problem, StopRequested
 
 IGNORE = -100
+_IGNORED = array("i", [IGNORE])
 CHUNK = 1000  # rows tokenised by one call: a fraction of a second, so that a stop is heard soon
 
 Lengths = tuple[int, int]
@@ -124,21 +126,30 @@ class Encoder:
     ) -> Iterator[tuple[int, Sample, Segments]]:
         """(place, sample, segments) of every sample that can be rendered; the report takes the others."""
         report.rows = len(samples)
-        for start in range(0, len(samples), CHUNK):
-            if should_stop and should_stop():
-                raise StopRequested
-            chunk = samples[start : start + CHUNK]
-            problems = [_unsuitable(sample.conversation) for sample in chunk]
-            good = [sample.conversation for sample, problem in zip(chunk, problems, strict=True) if problem is None]
+        starts = range(0, len(samples), CHUNK)
+
+        def work(start: int) -> list[Segments | Problem]:
+            chunk = [sample.conversation for sample in samples[start : start + CHUNK]]
+            problems = [_unsuitable(talk) for talk in chunk]
+            good = [talk for talk, problem in zip(chunk, problems, strict=True) if problem is None]
             segments = iter(segment(good))
-            for place, (sample, problem) in enumerate(zip(chunk, problems, strict=True), start):
-                result = problem or next(segments)
-                if isinstance(result, Problem):
-                    report.drop(result, sample.origin)
-                else:
-                    yield place, sample, result
-            if progress:
-                progress(start + len(chunk), len(samples))
+            return [problem or next(segments) for problem in problems]
+
+        # The tokenizer in Rust works on the next chunk while this one's tokens are put together in Python.
+        with ThreadPoolExecutor(1, "tokenising") as ahead:
+            coming = [ahead.submit(work, start) for start in starts[:1]]
+            for number, start in enumerate(starts):
+                if should_stop and should_stop():
+                    raise StopRequested
+                results = coming.pop().result()
+                coming += [ahead.submit(work, later) for later in starts[number + 1 : number + 2]]
+                for place, result in enumerate(results, start):
+                    if isinstance(result, Problem):
+                        report.drop(result, samples[place].origin)
+                    else:
+                        yield place, samples[place], result
+                if progress:
+                    progress(min(start + CHUNK, len(samples)), len(samples))
 
     def _append(
         self, segments: Segments, sample: Sample, report: EncodeReport, input_ids: array[int], labels: array[int]
@@ -159,14 +170,16 @@ class Encoder:
         unmarked = len(pairs) - 1 if options.mask_history else 0
         for number, ((source, target), (source_len, target_len)) in enumerate(zip(pairs, kept, strict=True)):
             input_ids.extend(source[:source_len])
+            between = len(input_ids)
             input_ids.extend(target[:target_len])
             mark = bool(eos and source_len and before is not False and (number != unmarked or before))
             if options.train_on_prompt:
                 labels.extend(source[:source_len])
             else:
-                labels.extend(eos if mark else [IGNORE] * min(source_len, 1))
-                labels.extend([IGNORE] * (source_len - 1))
-            labels.extend(target[:target_len] if learns[number] else [IGNORE] * target_len)
+                labels.extend(eos if mark else _IGNORED * min(source_len, 1))
+                labels.extend(_IGNORED * (source_len - 1))
+            # Slices of arrays are copied as bytes, lists number by number.
+            labels.extend(input_ids[between:] if learns[number] else _IGNORED * target_len)
             labelled |= mark or (learns[number] and target_len > 0) or (options.train_on_prompt and source_len > 0)
             before = flags[number]
         if eos:
