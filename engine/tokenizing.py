@@ -18,12 +18,14 @@ def preprocess(
     overrides: Sequence[str] = (),
     *,
     out: Path | None = None,
+    force: bool = False,
     listen: Callable[[Event], None] = lambda event: None,
     progress: Progress = lambda what, done, total: None,
     cwd: Path | None = None,
 ) -> dict[str, Any]:
     """Tokenise as a run of `file` would and keep it in `out` (None: its tokenized_path), for that run or for others.
 
+    `force`: also where the data would ruin the run (engine.data.gate), but for what cannot be trained on at all.
     Returns {folder, splits: {name: {rows, tokens, labelled}}, notes: problems as dicts}. Raises ConfigError
     preprocess_no_folder, DataError tokenized_there, and whatever reading and tokenising raise.
     """
@@ -33,6 +35,6 @@ def preprocess(
     folder = (out or Path(spec["tokenized_path"])).absolute()
     require_free(folder)
     listen({"type": "phase", "name": "tokenising"})
-    made = ask("engine.data.preprocess", {**spec, "out": str(folder)}, secrets, listen)
+    made = ask("engine.data.preprocess", {**spec, "out": str(folder), "force": force}, secrets, listen)
     made["notes"] = [*(note.as_dict() for note in notes), *made["notes"]]
     return {"folder": str(folder), **made}

@@ -21,12 +21,15 @@ def preprocess(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, instead of tokenized_path.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="What would stop a run is a warning.")] = False,
 ) -> None:
     """Tokenise the data and write it to tokenized_path, as LLaMA-Factory stores it: ids, labels, splits. Then stop."""
-    raise typer.Exit(_preprocess(file, changes or [], overrides or [], out, as_json))
+    raise typer.Exit(_preprocess(file, changes or [], overrides or [], out, as_json, force))
 
 
-def _preprocess(file: Path, changes: list[str], overrides: list[str], out: Path | None, as_json: bool) -> int:
+def _preprocess(
+    file: Path, changes: list[str], overrides: list[str], out: Path | None, as_json: bool, force: bool
+) -> int:
     from engine.config.overrides import pairs
     from engine.errors import EXIT_OK, Problem, ProblemError
     from engine.messages import render
@@ -36,7 +39,14 @@ def _preprocess(file: Path, changes: list[str], overrides: list[str], out: Path 
 
     try:
         with Report() as report:
-            made = tokenize(file, [*overrides, *pairs(changes)], out=out, listen=report.event, progress=report.progress)
+            made = tokenize(
+                file,
+                [*overrides, *pairs(changes)],
+                out=out,
+                force=force,
+                listen=report.event,
+                progress=report.progress,
+            )
     except ProblemError as error:
         if as_json:
             problems = [problem.as_dict() | {"text": render(problem)} for problem in error.problems]

@@ -19,11 +19,11 @@ from engine.data.tokenized import save_tokenized, split_name
 
 
 def preprocess(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
-    """Tokenise, write the folder, and say what is in it; what would ruin a run is among the notes."""
+    """Tokenise, write the folder, and say what is in it. Raises DataError as training would (engine.data.gate)."""
     config = msgspec.convert(spec["config"], TrainConfig)
-    model, hashes = Path(spec["model_path"]), spec["data_sha256"]
-    prepared = prepare(config, model, hashes=hashes, progress=progress, should_stop=lambda: False)
-    notes = [*prepared.notes, *gate(prepared, config, model, force=True)]
+    model, hashes, force = Path(spec["model_path"]), spec["data_sha256"], spec["force"]
+    prepared = prepare(config, model, hashes=hashes, progress=progress, should_stop=lambda: False, force=force)
+    notes = [*prepared.notes, *gate(prepared, config, model, force=force)]
     save_tokenized(Path(spec["out"]), config, prepared.sets, pad_id=prepared.tokenizer.pad_token_id, data_sha256=hashes)
     splits = {
         split_name(name): {

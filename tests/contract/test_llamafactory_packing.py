@@ -164,13 +164,28 @@ def test_preprocess_writes_what_a_run_would_train_on(model, tmp_path):
     used = config(model, val_size=0.3)
     spec = {"config": msgspec.to_builtins(used), "model_path": str(model), "data_sha256": data_files(used)}
     seen = []
-    made = preprocess({**spec, "out": str(tmp_path / "out")}, lambda done, total: seen.append((done, total)))
+    made = preprocess(
+        {**spec, "force": False, "out": str(tmp_path / "out")}, lambda done, total: seen.append((done, total))
+    )
     case = next(case for case in RECORDED["cases"] if case["case"] == {"val_size": 0.3})
     assert checks(tmp_path / "out") == case["splits"]
     rows = {name: len(columns["input_ids"]) for name, columns in case["splits"].items()}
     assert {name: split["rows"] for name, split in made["splits"].items()} == rows
     assert made["splits"]["train"]["tokens"] == sum(length for length, _ in case["splits"]["train"]["input_ids"])
     assert seen[-1] == (rows["train"], rows["train"])
+
+
+def test_preprocess_refuses_what_training_would(model, tmp_path):
+    used = config(model, template="empty")
+    spec = {"config": msgspec.to_builtins(used), "model_path": str(model), "data_sha256": data_files(used)}
+    spec |= {"force": False, "out": str(tmp_path / "out")}
+    with pytest.raises(DataError) as error:
+        preprocess(spec, lambda *_: None)
+    assert error.value.problems[0].code == "end_mark_not_written"
+    assert not (tmp_path / "out").exists()
+    made = preprocess(spec | {"force": True}, lambda *_: None)
+    found = {note["code"]: note["severity"] for note in made["notes"]}
+    assert found["end_mark_not_written"] == "warning" and (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
