@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -164,8 +164,8 @@ class Prompts:
 def check_encoded(encoded: Encoded) -> None:
     """Raise DataError where training would learn nothing.
 
-    no_rows (nothing was given), no_rows_left (all were dropped; the reasons follow), cutoff_leaves_no_answer,
-    all_labels_masked.
+    no_rows (nothing was given), no_rows_left (all were dropped; the reasons follow as warnings),
+    cutoff_leaves_no_answer, all_labels_masked.
     """
     report = encoded.report
     if not report.rows:
@@ -175,14 +175,18 @@ def check_encoded(encoded: Encoded) -> None:
     if report.labelled_tokens:
         return
     params: dict[str, Any] = {"rows": report.kept, "first": [where(origin) for origin in report.fully_masked_first]}
+    reason = Problem("all_labels_masked", params, key="template")
     if report.answers_cut:
         params |= {
             "cutoff_len": report.cutoff_len,
             "at_least": report.shortest_whole,
             "longest": report.longest_whole,
         }
-        raise DataError(Problem("cutoff_leaves_no_answer", params, key="cutoff_len"))
-    raise DataError(Problem("all_labels_masked", params, key="template"))
+        reason = Problem("cutoff_leaves_no_answer", params, key="cutoff_len")
+    if len(encoded.input_ids):
+        raise DataError(reason)
+    # Packed into rows that have room for nothing.
+    raise DataError(Problem("no_rows_left", {"rows": report.rows}), replace(reason, severity="warning"))
 
 
 def where(origin: Origin) -> str:

@@ -37,7 +37,7 @@ def gate(prepared: Prepared, config: TrainConfig, model: Path, *, force: bool) -
     found = _forced(_findings(prepared, config, model, _measured(prepared, prepared.train, config)), force)
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
-        raise DataError(*errors)
+        raise DataError(*(found if any(problem.code == "no_rows_left" for problem in errors) else errors))
     return found
 
 
