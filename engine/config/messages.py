@@ -68,6 +68,10 @@ MESSAGES: dict[str, Message] = {
         "compute_accuracy and predict_with_generate exclude each other.",
         "Keep compute_accuracy while training, predict_with_generate for answers written out.",
     ),
+    "best_without_eval": Message(
+        "{key} needs measurements to compare.",
+        "Set eval_strategy to steps or epoch, and val_size or eval_dataset.",
+    ),
     "only_with_lora": Message(
         "{key} is for finetuning_type: lora, not {given}.", "Remove it, or use finetuning_type: lora."
     ),

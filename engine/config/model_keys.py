@@ -19,9 +19,6 @@ class ModelKeys(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     cache_dir: Annotated[str | None, HUB_FOLDER] = None
     model_revision: Annotated[str, REVISION] = "main"
-    use_fast_tokenizer: Annotated[
-        bool, key("Use the tokenizer written in Rust, where the model has one.", expert=True)
-    ] = True
     resize_vocab: Annotated[bool, key("Grow the embeddings where the tokenizer has more tokens.", expert=True)] = False
     split_special_tokens: Annotated[bool, key("Read special tokens in the data as ordinary text.", expert=True)] = False
     add_tokens: Annotated[Names | None, key("New ordinary tokens; the embeddings grow with them.", expert=True)] = None
@@ -58,9 +55,6 @@ class ModelKeys(Struct, kw_only=True, forbid_unknown_fields=True):
         key("Weight of the loss that balances the experts of a mixture-of-experts model.", ge=0, expert=True),
     ] = None
     upcast_layernorm: Annotated[bool, key("Keep the normalisation weights in fp32.", expert=True)] = False
-    upcast_lmhead_output: Annotated[
-        bool, key("Compute the output head's logits in fp32.", identity=False, expert=True)
-    ] = False
     train_from_scratch: Annotated[bool, key("Start from random weights instead of the model's.", expert=True)] = False
     trust_remote_code: Annotated[bool, REMOTE_CODE] = False
     quantization_bit: Annotated[

@@ -41,6 +41,13 @@ def grows_vocabulary(config: TrainConfig) -> bool:
     return config.resize_vocab or any(getattr(config, key) for key in NEW_TOKENS)
 
 
+def wants_best(config: TrainConfig, passed: dict[str, Any]) -> str | None:
+    """The key that asks for the best checkpoint, which measurements must tell."""
+    if config.early_stopping_steps is not None:
+        return "early_stopping_steps"
+    return "load_best_model_at_end" if passed.get("load_best_model_at_end") else None
+
+
 def _task(config: TrainConfig) -> Iterator[Finding]:
     if not config.do_train and not config.do_predict:
         yield Finding("nothing_asked", "do_train")
@@ -90,11 +97,9 @@ def _measuring(config: TrainConfig, passed: dict[str, Any]) -> Iterator[Finding]
         yield Finding("eval_without_rows", wanting)
     if config.predict_with_generate and config.compute_accuracy:
         yield Finding("accuracy_and_generate", "compute_accuracy")
-    if config.eval_strategy == "no":
-        if config.early_stopping_steps is not None:
-            yield Finding("best_without_eval", "early_stopping_steps")
-        elif passed.get("load_best_model_at_end"):
-            yield Finding("best_without_eval", "load_best_model_at_end")
+    best = wants_best(config, passed)
+    if best and config.eval_strategy == "no":
+        yield Finding("best_without_eval", best)
 
 
 def _method(config: TrainConfig) -> Iterator[Finding]:

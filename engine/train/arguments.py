@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from engine.config.rules import wants_best
 from engine.config.schema import TrainConfig, names
 from engine.errors import ConfigError, EnvironmentProblem, Problem
 from engine.train.precision import Precision
@@ -114,10 +115,10 @@ def metrics_of(config: TrainConfig, sets: list[str]) -> list[str]:
 
 def _best(values: dict[str, Any], config: TrainConfig, sets: list[str]) -> None:
     """Settle by what the best checkpoint is chosen, before a run fails at its first measurement for it."""
-    if not (values.get("load_best_model_at_end") or config.early_stopping_steps):
+    key = wants_best(config, values)
+    if key is None:
         return
-    key = "load_best_model_at_end" if values.get("load_best_model_at_end") else "early_stopping_steps"
-    if config.eval_strategy == "no" or not sets:
+    if config.eval_strategy == "no" or not sets:  # a folder of tokens may hold none
         raise ConfigError(Problem("best_without_eval", {"key": key}, key))
     there = metrics_of(config, sets)
     given = values.get("metric_for_best_model") or "loss"

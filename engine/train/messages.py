@@ -37,10 +37,6 @@ MESSAGES: dict[str, Message] = {
         "pip install 'sft-wizard[predict]'",
     ),
     "arguments_refused": Message("transformers refuses these values: {reason}"),
-    "best_without_eval": Message(
-        "{key} needs measurements to compare.",
-        "Set eval_strategy to steps or epoch, and val_size or eval_dataset.",
-    ),
     "best_metric_unknown": Message("metric_for_best_model: {given} is not measured.", "This run measures: {there}"),
     "checkpoint_damaged": Message("{path} is passed over: {reason}."),
     "checkpoint_unusable": Message(

@@ -9,10 +9,6 @@ MESSAGES: dict[str, Message] = {
     "mixed_without_autocast": Message(
         "Weights of {dtypes} would meet in one calculation.", "Set bf16: true (or fp16: true on older GPUs)."
     ),
-    "tokenizer_always_fast": Message(
-        "use_fast_tokenizer has no effect: today's transformers has fast tokenizers only."
-    ),
-    "head_always_fp32": Message("upcast_lmhead_output has no effect: the loss is always computed in fp32."),
     "quantised_lora_only": Message(
         "Weights in 4 or 8 bits cannot be trained themselves, as finetuning_type: {method} asks.",
         "Use finetuning_type: lora, or an unquantised base without quantization_bit.",

@@ -28,10 +28,6 @@ def prepare_model(
     config: TrainConfig, path: Path, tokenizer: Any, precision: Precision, device: torch.device, tell: Tell
 ) -> torch.nn.Module:
     """The model that `config` trains, from the folder `path`, on `device`. Raises ConfigError, EnvironmentProblem."""
-    if not config.use_fast_tokenizer:
-        tell(Problem("tokenizer_always_fast", {}, "use_fast_tokenizer", severity="note"))
-    if config.upcast_lmhead_output:
-        tell(Problem("head_always_fp32", {}, "upcast_lmhead_output", severity="note"))
     set_seed(config.seed)
     model = load_base(config, path, precision, device, tell)
     install_packed_forward(model)
