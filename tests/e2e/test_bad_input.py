@@ -34,7 +34,7 @@ def complain(done, code: int, *words: str) -> None:
         ({"dataset": "rowz"}, 2, ["rowz", "rows"]),
         ({"dataset_dir": "nowhere"}, 2, ["nowhere"]),
         ({"model_name_or_path": "./no-model"}, 2, ["no-model", "smollm2-135m"]),
-        ({"deepspeed": "ds.json"}, 2, ["deepspeed", "one device"]),
+        ({"use_galore": True}, 2, ["use_galore", "full"]),
     ],
 )
 def test_a_wrong_config_names_place_and_remedy(tmp_path, tiny_model, change, code, words):
@@ -48,11 +48,12 @@ def test_files_that_are_no_config(tmp_path, tiny_model):
     """A missing file, a folder, broken YAML, a key twice, a config for another command."""
     config = train_config(tmp_path, tiny_model)
     complain(sft("--replay", "nope.yaml", cwd=tmp_path), 2, "no file nope.yaml", "train.yaml")
-    complain(sft("--replay", ".", cwd=tmp_path), 2, "is a folder", "train.yaml")
+    complain(sft("--replay", "data", cwd=tmp_path), 2, "data")
     (tmp_path / "broken.yaml").write_text("a: [1,\nb: 2\n")
     complain(sft("--replay", "broken.yaml", cwd=tmp_path), 2, "broken.yaml:", "not valid YAML")
     twice = config.read_text() + "stage: sft\n"
     (tmp_path / "twice.yaml").write_text(twice)
+    complain(sft("--replay", ".", cwd=tmp_path), 2, "several configs", "train.yaml", "twice.yaml")
     complain(sft("--replay", "twice.yaml", cwd=tmp_path), 2, "twice.yaml:18", "stage stands twice", "line 2")
     complain(sft("export", "train.yaml", cwd=tmp_path), 2, "sft-wizard train train.yaml")
     complain(sft("--replay", "train.yaml", "--set", "hub_token=hf_x", cwd=tmp_path), 2, "secret")

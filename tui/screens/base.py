@@ -54,8 +54,8 @@ class StepScreen(Screen[None]):
 
     @property
     def drawn(self) -> bool:
-        """Whether the widgets are there: not yet before the first message, and no longer at the end."""
-        return bool(self.query("#waiting"))
+        """Whether the widgets are there: not yet before the first message, and no longer once the app is closing."""
+        return self.app.is_running and bool(self.query("#waiting"))
 
     @property
     def editing(self) -> bool:
