@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.pipeline import make_plan
 from engine.runs.events import EventLog, read_events
 from engine.runs.folder import RunFolder
 from engine.runs.worker import STEPS, Work
+from tests.unit.method_toys import save_model
 
 
 def do(folder: Path, values: dict[str, Any], *, force: bool = False) -> list[dict[str, Any]]:
@@ -32,3 +34,16 @@ def do(folder: Path, values: dict[str, Any], *, force: bool = False) -> list[dic
         for step in plan.steps:
             importlib.import_module(STEPS[step]).run(work)
     return list(read_events(made.events_file))
+
+
+def toys(folder: Path, *, samples: int = 40, **sizes: Any) -> dict[str, str]:
+    """The keys that name a small model (`sizes`: of its configuration) and the dataset `toy`, both written to `folder`.
+
+    Answers are of four lengths in turn.
+    """
+    save_model(folder / "model", **sizes)
+    (folder / "data").mkdir()
+    rows = [{"instruction": f"question {i}", "output": "there is an answer " * (1 + i % 4)} for i in range(samples)]
+    (folder / "data" / "toy.json").write_text(json.dumps(rows))
+    (folder / "data" / "dataset_info.json").write_text(json.dumps({"toy": {"file_name": "toy.json"}}))
+    return {"model_name_or_path": str(folder / "model"), "dataset_dir": str(folder / "data")}

@@ -12,16 +12,12 @@ from transformers import AutoTokenizer, Trainer
 
 from engine.chat.session import Session
 from engine.chat.source import ChatSource
-from tests.unit.in_process import do
-from tests.unit.method_toys import plain, prepare, quickly, save_model, train
+from tests.unit.in_process import do, toys
+from tests.unit.method_toys import plain, prepare, save_model, train
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 NEW = ["<|svg|>", "<|/svg|>"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
 
 
 def talk(base: Path, adapter: Path, **more) -> Session:
@@ -62,7 +58,7 @@ def test_an_adapter_with_new_tokens_answers_as_it_was_trained(tmp_path: Path, ti
 
 TRAINING = {
     "do_train": True,
-    "dataset": "rows",
+    "dataset": "toy",
     "template": "chatml",
     "cutoff_len": 64,
     "lora_rank": 4,
@@ -76,19 +72,15 @@ TRAINING = {
 @pytest.mark.parametrize(("kind", "old_words"), [("linear", False), ("yarn", True)])
 def test_stretched_positions_go_with_the_adapter(tmp_path: Path, kind: str, old_words: bool) -> None:
     """32 positions and a cutoff_len of 64: factor 2, in training, in a chat, in the merged model and in its proof."""
-    base = save_model(tmp_path / "base", max_position_embeddings=32)
+    places = toys(tmp_path, samples=8, max_position_embeddings=32)
+    base = Path(places["model_name_or_path"])
     said = json.loads((base / "config.json").read_text())
     if old_words:  # of transformers 4
         said["rope_theta"] = said.pop("rope_parameters")["rope_theta"]
         (base / "config.json").write_text(json.dumps(said))
-    (tmp_path / "data").mkdir()
-    rows = [{"instruction": f"question {i}", "output": "there is an answer " * 4} for i in range(8)]
-    (tmp_path / "data" / "rows.json").write_text(json.dumps(rows))
-    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}))
     out, export = tmp_path / "out", tmp_path / "merged"
+    do(tmp_path, TRAINING | places | {"output_dir": str(out), "rope_scaling": kind})
     shared = {"model_name_or_path": str(base), "template": "chatml"}
-    places = {"dataset_dir": str(tmp_path / "data"), "output_dir": str(out)}
-    do(tmp_path, TRAINING | shared | places | {"rope_scaling": kind})
     told = do(tmp_path, shared | {"adapter_name_or_path": str(out), "export_dir": str(export)})
 
     merged = json.loads((export / "config.json").read_text())

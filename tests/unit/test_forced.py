@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from engine.errors import DataError
 from engine.messages import render
-from tests.unit.in_process import do
-from tests.unit.method_toys import quickly, save_model
+from tests.unit.in_process import do, toys
 
 CONFIG = {
     "do_train": True,
@@ -23,26 +20,15 @@ CONFIG = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quickly():
-    with pytest.MonkeyPatch.context() as patch, quickly():
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")
-def toys(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toys")
-    save_model(folder / "model")
-    (folder / "data").mkdir()
-    rows = [{"instruction": f"question {i}", "output": "there is an answer"} for i in range(12)]
-    (folder / "data" / "toy.json").write_text(json.dumps(rows))
-    (folder / "data" / "dataset_info.json").write_text(json.dumps({"toy": {"file_name": "toy.json"}}))
-    return folder
+def places(tmp_path_factory):
+    return toys(tmp_path_factory.mktemp("toys"), samples=12)
 
 
-def forced(toys, folder, **changes):
-    places = {"model_name_or_path": str(toys / "model"), "dataset_dir": str(toys / "data")}
+def forced(places, folder, **changes):
     return do(folder, CONFIG | places | {"output_dir": str(folder / "out")} | changes, force=True)
 
 
@@ -51,18 +37,18 @@ def forced(toys, folder, **changes):
     [{}, {"val_size": 2, "eval_strategy": "steps", "eval_steps": 1, "compute_accuracy": True}, {"flash_attn": "sdpa"}],
     ids=["packed", "measured", "padded"],
 )
-def test_not_a_single_label_is_a_step_of_zero(toys, tmp_path, changes):
+def test_not_a_single_label_is_a_step_of_zero(places, tmp_path, changes):
     """The loss of a step is its sum over labels by their number; without any it is no division by zero."""
-    told = forced(toys, tmp_path, **changes)
+    told = forced(places, tmp_path, **changes)
     assert "cutoff_leaves_no_answer" in {event["code"] for event in told if event["type"] == "warning"}
     assert [event["loss"] for event in told if event["type"] == "step"] == [0.0, 0.0]
     assert all(event["loss"] == 0.0 for event in told if event["type"] == "eval")
 
 
-def test_no_row_at_all_is_refused_with_the_reason(toys, tmp_path):
+def test_no_row_at_all_is_refused_with_the_reason(places, tmp_path):
     """A packed row has room for cutoff_len - 1 tokens, as in LLaMA-Factory: of 1 nothing is left."""
     with pytest.raises(DataError) as caught:
-        forced(toys, tmp_path, neat_packing=True)
+        forced(places, tmp_path, neat_packing=True)
     problems = caught.value.problems
     assert problems[0].code == "no_rows_left"
     assert any(problem.code == "cutoff_leaves_no_answer" for problem in problems)

@@ -13,21 +13,12 @@ from engine.errors import ConfigError
 from engine.train.adapters import linear_modules
 from engine.train.optimisers import lora_plus_groups
 from engine.train.pissa import convert, save_start
-from tests.unit.method_toys import plain, prepare, quickly, same_training, save_model, train, train_config
+from tests.unit.method_toys import plain, prepare, same_training, save_model, train, train_config
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 LLAMA = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
 IDS = torch.tensor([[5, 60, 7, 120, 9, 33]])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp("llama"))
 
 
 def by_peft(folder, **lora):

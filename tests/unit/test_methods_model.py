@@ -16,21 +16,12 @@ from engine.train.model import balance_experts
 from engine.train.positions import stretch_positions
 from engine.train.selfcheck import suitable
 from engine.train.trainer import StepTrainer
-from tests.unit.method_toys import CPU, losses, plain, prepare, quickly, save_model, train, train_config
+from tests.unit.method_toys import CPU, losses, plain, prepare, save_model, train, train_config
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 THETA, HEAD = 10000.0, 8
 INVERSE = [THETA ** (-i / HEAD) for i in range(0, HEAD, 2)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp("llama"))
 
 
 # --- rope_scaling

@@ -13,21 +13,12 @@ from engine.train.before import TOKENIZER_BYTES, check_disk
 from engine.train.checkpoints import newest_good
 from engine.train.precision import Precision, choose_precision
 from engine.train.trainer import StepTrainer
-from tests.unit.method_toys import CPU, plain, prepare, quickly, same_training, samples, save_model, train, train_config
+from tests.unit.method_toys import CPU, plain, prepare, same_training, samples, save_model, train, train_config
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 IDS = torch.tensor([[5, 60, 7, 120, 9, 33]])
 BF16 = Precision(torch.bfloat16, "auto")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp("llama"))
 
 
 def learning(model):

@@ -11,18 +11,9 @@ from transformers import TrainingArguments
 from engine.errors import ConfigError, EnvironmentProblem
 from engine.train.optimisers import Muon, check_optimiser, orthogonal, own_optimiser
 from engine.train.trainer import StepTrainer
-from tests.unit.method_toys import prepare, quickly, save_model, train, train_config
+from tests.unit.method_toys import prepare, train, train_config
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp("llama"))
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def arguments(**more):

@@ -15,8 +15,8 @@ import torch
 from datasets import load_from_disk
 from peft import PeftModel
 
-from tests.unit.in_process import do
-from tests.unit.method_toys import plain, quickly, save_model
+from tests.unit.in_process import do, toys
+from tests.unit.method_toys import plain
 
 BATCH = 2
 CONFIG = {
@@ -37,22 +37,12 @@ CONFIG = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with pytest.MonkeyPatch.context() as patch, quickly():
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")
-def toys(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toys")
-    save_model(folder / "model", max_position_embeddings=512)
-    (folder / "data").mkdir()
-    rows = [{"instruction": f"question {i}", "output": "there is an answer " * (1 + i % 4)} for i in range(40)]
-    (folder / "data" / "toy.json").write_text(json.dumps(rows))
-    (folder / "data" / "dataset_info.json").write_text(json.dumps({"toy": {"file_name": "toy.json"}}))
-    return folder
+def places(tmp_path_factory):
+    return toys(tmp_path_factory.mktemp("toys"), max_position_embeddings=512)
 
 
 @torch.no_grad()
@@ -86,16 +76,15 @@ def history(out: Path, name: str) -> list[float]:
 
 @pytest.mark.parametrize("step", ["packed", "padded"])
 @pytest.mark.parametrize("way", ["neat_packing", "packing"])
-def test_packed_rows_are_measured_as_llamafactory_does_and_a_second_run_reads_them(toys, tmp_path, way, step):
+def test_packed_rows_are_measured_as_llamafactory_does_and_a_second_run_reads_them(places, tmp_path, way, step):
     """Through our own attention, and through transformers' where flash_attn asks for it."""
-    places = {"model_name_or_path": str(toys / "model"), "dataset_dir": str(toys / "data")}
     config = CONFIG | places | {way: True, "tokenized_path": str(tmp_path / "tokens")}
     config |= {"flash_attn": "sdpa"} if step == "padded" else {}
     told = do(tmp_path, config | {"output_dir": str(tmp_path / "out")})
     assert next(event for event in told if event.get("what") == "step")["micro_batches"] == step
     rows = load_from_disk(str(tmp_path / "tokens"))["validation"]
     assert BATCH < len(rows) < 7 and len(rows) % BATCH, "several batches, the last a smaller one, of packed rows"
-    tuned = PeftModel.from_pretrained(plain(toys / "model"), str(tmp_path / "out")).eval()
+    tuned = PeftModel.from_pretrained(plain(places["model_name_or_path"]), str(tmp_path / "out")).eval()
     measured = json.loads((tmp_path / "out" / "eval_results.json").read_text())["eval_loss"]
     assert measured == pytest.approx(expected_loss(tuned, rows, way == "neat_packing"), rel=1e-5)
     with tuned.disable_adapter():

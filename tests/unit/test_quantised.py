@@ -12,15 +12,11 @@ from transformers import BitsAndBytesConfig, set_seed
 from engine.errors import ConfigError, EnvironmentProblem
 from engine.train.precision import Precision
 from engine.train.quantised import quantisation
-from tests.unit.method_toys import CPU, FP32, plain, prepare, quickly, same_training, save_model, train_config
+from tests.unit.method_toys import CPU, FP32, plain, prepare, same_training, save_model, train_config
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 LLAMA = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
 
 
 @pytest.fixture(scope="module")

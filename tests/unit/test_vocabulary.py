@@ -11,15 +11,11 @@ from transformers import AutoTokenizer, Trainer
 
 from engine.errors import ConfigError
 from engine.train.vocabulary import grow, start_rows
-from tests.unit.method_toys import plain, prepare, quickly, save_model, train, train_config
+from tests.unit.method_toys import plain, prepare, save_model, train, train_config
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 NEW = ["<|svg|>", "<|/svg|>", "zebra"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quickly():
-    with quickly():
-        yield
 
 
 def grown_tokenizer(folder, count=3):
