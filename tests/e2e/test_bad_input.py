@@ -53,7 +53,8 @@ def test_files_that_are_no_config(tmp_path, tiny_model):
     complain(sft("--replay", "broken.yaml", cwd=tmp_path), 2, "broken.yaml:", "not valid YAML")
     twice = config.read_text() + "stage: sft\n"
     (tmp_path / "twice.yaml").write_text(twice)
-    complain(sft("--replay", ".", cwd=tmp_path), 2, "several configs", "train.yaml", "twice.yaml")
+    (tmp_path / "again.yaml").write_text(config.read_text())
+    complain(sft("--replay", ".", cwd=tmp_path), 2, "several configs", "train.yaml", "again.yaml")
     complain(sft("--replay", "twice.yaml", cwd=tmp_path), 2, "twice.yaml:18", "stage stands twice", "line 2")
     complain(sft("export", "train.yaml", cwd=tmp_path), 2, "sft-wizard train train.yaml")
     complain(sft("--replay", "train.yaml", "--set", "hub_token=hf_x", cwd=tmp_path), 2, "secret")
