@@ -56,7 +56,7 @@ def test_files_that_are_no_config(tmp_path, tiny_model):
     (tmp_path / "again.yaml").write_text(config.read_text())
     complain(sft("--replay", ".", cwd=tmp_path), 2, "several configs", "train.yaml", "again.yaml")
     complain(sft("--replay", "twice.yaml", cwd=tmp_path), 2, "twice.yaml:18", "stage stands twice", "line 2")
-    complain(sft("export", "train.yaml", cwd=tmp_path), 2, "sft-wizard train train.yaml")
+    complain(sft("export", "train.yaml", cwd=tmp_path), 2, "export_dir=models/out")
     complain(sft("--replay", "train.yaml", "--set", "hub_token=hf_x", cwd=tmp_path), 2, "secret")
     complain(sft("--replay", "train.yaml", "--require-gpu", cwd=tmp_path), 3, "GPU is required")
 
