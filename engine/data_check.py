@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from engine.data.review import Review
 from engine.data.source import convert_source
 from engine.data.templates import load_template
 from engine.errors import EXIT_ENVIRONMENT, EXIT_USAGE, ConfigError, DataError, EnvironmentProblem, Problem, RunError
-from engine.models import Progress, model_of
+from engine.models import Progress, log_in, model_of
 from engine.runs.events import Event
 from engine.runs.launch import python_module, worker_environment
 
@@ -67,9 +66,7 @@ def read_spec(
         config = msgspec.structs.replace(config, tokenized_path=None)
     notes = list(job.notes)
     load_template(config.template)
-    for name in ("hf_hub_token", "hub_token"):
-        if name in job.secrets:
-            os.environ.setdefault("HF_TOKEN", job.secrets[name])
+    log_in(job.secrets)
     if job.data and job.root:
         converted = convert_source(job.data, job.root / "data")
         notes += row_warnings(converted.tally) if converted else []

@@ -198,6 +198,13 @@ def model_of(config: TrainConfig | MergeConfig, progress: Progress) -> ModelFold
     )
 
 
+def log_in(secrets: dict[str, str]) -> None:
+    """Show the hub the token of a config from now on, unless the environment has one."""
+    for name in ("hf_hub_token", "hub_token"):
+        if name in secrets:
+            os.environ.setdefault("HF_TOKEN", secrets[name])
+
+
 def look_up(name: str) -> int:
     """Bytes that `get_model` would download, 0 where the hub does not say. Raises ConfigError where there is none."""
     from huggingface_hub import HfApi

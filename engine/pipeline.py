@@ -29,7 +29,7 @@ from engine.fingerprints import merge_fingerprint, train_fingerprint
 from engine.hardware import GIB, Hardware, probe, visible_device
 from engine.merge.asked import check_request, quantisation
 from engine.merge.forecast import SMALL_FILES_BYTES, Forecast, check_disk, forecast_all
-from engine.models import ModelFolder, Progress, commit_of, foreign_code, model_of
+from engine.models import ModelFolder, Progress, commit_of, foreign_code, log_in, model_of
 from engine.outputs import lock_path, move_aside, standing
 from engine.runs import index
 from engine.runs.events import Event
@@ -175,9 +175,7 @@ def make_plan(
 ) -> Plan:
     """Check everything that can be checked without torch, and decide which steps are left."""
     plan = Plan(job, [], [], {"version": 1, "name": job.name, "file": str(job.file)}, {}, notes=list(job.notes))
-    for name in ("hf_hub_token", "hub_token"):
-        if name in job.secrets:
-            os.environ.setdefault("HF_TOKEN", job.secrets[name])
+    log_in(job.secrets)
     if job.train:
         load_template(job.train.config.template)
     if job.data:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import EXIT_FAILED, Problem, ProblemError
+from tui.arguments import WITH_CHANGES, Changes
 from tui.datacheck import data
 from tui.preprocessing import preprocess
 
@@ -44,12 +45,6 @@ Run = Annotated[
     ),
 ]
 ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML or JSON config, or the folder where it lies.")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Change keys of the file, as --set does; --KEY VALUE works too."),
-]
-# `--learning_rate 1e-5` after the file is a key, not an option: words that are no option are left to `pairs`.
-WITH_CHANGES = {"ignore_unknown_options": True}
 
 
 def version(asked: bool) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from tui.arguments import WITH_CHANGES, AsJson, Changes, ForceData, Overrides, TrainFile
 
 data = typer.Typer(help="Look at training data.", context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -15,19 +14,13 @@ def group() -> None:
     """Look at training data before it is trained on."""
 
 
-@data.command("check", context_settings={"ignore_unknown_options": True})
+@data.command("check", context_settings=WITH_CHANGES)
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A train config, a config.yaml, or a project's folder.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Change keys of the file, as --set does; --KEY VALUE works too."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file, several times."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="What would stop a run is a warning.")] = False,
+    file: TrainFile,
+    changes: Changes = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    force: ForceData = False,
 ) -> None:
     """Show what the model will see: rows, lengths, what is cut, two samples token by token, and what is wrong with it.
 

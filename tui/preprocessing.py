@@ -8,20 +8,16 @@ from typing import Annotated
 
 import typer
 
+from tui.arguments import AsJson, Changes, ForceData, Overrides, TrainFile
+
 
 def preprocess(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A train config, a config.yaml, or a project's folder.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Change keys of the file, as --set does; --KEY VALUE works too."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file, several times."),
-    ] = None,
+    file: TrainFile,
+    changes: Changes = None,
+    overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, instead of tokenized_path.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="What would stop a run is a warning.")] = False,
+    as_json: AsJson = False,
+    force: ForceData = False,
 ) -> None:
     """Tokenise the data and write it to tokenized_path, as LLaMA-Factory stores it: ids, labels, splits. Then stop."""
     raise typer.Exit(_preprocess(file, changes or [], overrides or [], out, as_json, force))

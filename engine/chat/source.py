@@ -17,7 +17,7 @@ from engine.config.overrides import with_overrides
 from engine.config.reading import read_document
 from engine.config.schema import MergeConfig, TrainConfig, names
 from engine.errors import ConfigError, Problem
-from engine.models import Progress, get_model, inspect_model, model_of
+from engine.models import Progress, get_model, inspect_model, log_in, model_of
 
 CONFIG = "adapter_config.json"
 Tell = Callable[[Problem], None]
@@ -70,12 +70,14 @@ def find_source(
     document, _ = with_overrides(read_document(path), overrides)
     if kind_of(document) == "chat":
         found = load_chat(document, Path.cwd())
+        log_in(found.secrets)
         for note in found.notes:
             tell(note)
         inside = found.config.adapter_folder or ""
         adapters = [str(Path(name) / inside) for name in names(found.config.adapter_name_or_path)]
         return _with_adapters(found.config, adapters, progress, sampling=found.sampling, dtype=found.dtype)
     job = load_job(path, overrides)
+    log_in(job.secrets)
     if job.train:
         train = job.train.config
         if train.finetuning_type == "lora":

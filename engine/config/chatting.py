@@ -41,6 +41,7 @@ class ChatConfig:
     sampling: dict[str, Any]
     dtype: str | None
     notes: tuple[Problem, ...]
+    secrets: dict[str, str]
 
 
 def load_chat(document: Document, base: Path) -> ChatConfig:
@@ -60,7 +61,7 @@ def load_chat(document: Document, base: Path) -> ChatConfig:
     dtype = asked if asked in ("float16", "bfloat16", "float32") else None
     if asked not in (None, "auto", dtype):
         notes.append(_note(document, "key_no_effect", "infer_dtype", reason=Phrase("there is no such number format")))
-    return ChatConfig(checked.config, sampling(checked.config, values), dtype, tuple(notes))
+    return ChatConfig(checked.config, sampling(checked.config, values), dtype, tuple(notes), checked.secrets)
 
 
 def sampling(config: TrainConfig, given: dict[str, Any]) -> dict[str, Any]:

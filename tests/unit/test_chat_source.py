@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,14 @@ def test_earlier_adapters_are_merged_into_the_base(models: Path, tmp_path: Path)
     drawn = list(session.answer(asked, max_new_tokens=3, temperature=0.8, top_p=0.5, top_k=3, repetition_penalty=1.1))
     likeliest = list(session.answer(asked, max_new_tokens=3, top_p=0.5, skip_special_tokens=False))
     assert drawn and likeliest
+
+
+def test_the_hub_is_asked_with_the_files_token(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gated base that training could fetch; the environment's own token comes first, as everywhere."""
+    monkeypatch.setenv("HF_TOKEN", "of the environment")
+    source(models, "template: chatml\nhf_hub_token: of the file\n")
+    assert os.environ["HF_TOKEN"] == "of the environment"
+    monkeypatch.delenv("HF_TOKEN")
+    found, _ = source(models, "template: chatml\nhf_hub_token: of the file\n")
+    assert os.environ.pop("HF_TOKEN") == "of the file"
+    assert "of the file" not in str(found.as_dict())
