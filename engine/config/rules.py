@@ -41,6 +41,16 @@ def grows_vocabulary(config: TrainConfig) -> bool:
     return config.resize_vocab or any(getattr(config, key) for key in NEW_TOKENS)
 
 
+def wants_rows(config: TrainConfig) -> str | None:
+    """The key that asks for rows to measure on or to answer."""
+    asking = {
+        "eval_strategy": config.eval_strategy != "no",
+        "do_predict": config.do_predict,
+        "predict_with_generate": config.predict_with_generate,
+    }
+    return next((key for key, asks in asking.items() if asks), None)
+
+
 def wants_best(config: TrainConfig, passed: dict[str, Any]) -> str | None:
     """The key that asks for the best checkpoint, which measurements must tell."""
     if config.early_stopping_steps is not None:
@@ -87,12 +97,7 @@ def _shares(config: TrainConfig, sets: list[str], measured: list[str]) -> Iterat
 
 def _measuring(config: TrainConfig, passed: dict[str, Any]) -> Iterator[Finding]:
     rows = config.val_size or names(config.eval_dataset) or config.tokenized_path
-    asking = {
-        "eval_strategy": config.eval_strategy != "no",
-        "do_predict": config.do_predict,
-        "predict_with_generate": config.predict_with_generate,
-    }
-    wanting = next((key for key, asks in asking.items() if asks), None)
+    wanting = wants_rows(config)
     if wanting and not rows:
         yield Finding("eval_without_rows", wanting)
     if config.predict_with_generate and config.compute_accuracy:

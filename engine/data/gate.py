@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from engine.config.rules import grows_vocabulary
+from engine.config.rules import grows_vocabulary, wants_rows
 from engine.config.schema import TrainConfig
 from engine.data.encoded import Encoded
 from engine.data.prepare import Prepared
@@ -28,10 +28,14 @@ HOPELESS = ("no_rows", "no_rows_left", "ids_beyond_embedding")  # there is nothi
 
 
 def gate(prepared: Prepared, config: TrainConfig, model: Path, *, force: bool) -> list[Problem]:
-    """Warnings on the data that is about to be trained on. Raises DataError with what would ruin the run.
+    """Warnings on the data that is about to be trained on. Raises DataError with what would ruin the run, and
+    eval_without_rows.
 
     `force`: train nevertheless; then all of it are warnings, but for what cannot be trained on at all.
     """
+    wanting = wants_rows(config)
+    if wanting and not prepared.held_back:  # a folder of tokens may hold none
+        raise DataError(Problem("eval_without_rows", {}, wanting))
     if not (config.dataset or config.tokenized_path):  # measuring and predicting only
         return []
     found = _forced(_findings(prepared, config, model, _measured(prepared, prepared.train, config)), force)

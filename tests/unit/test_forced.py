@@ -29,7 +29,7 @@ def places(tmp_path_factory):
 
 
 def forced(places, folder, **changes):
-    return do(folder, CONFIG | places | {"output_dir": str(folder / "out")} | changes, force=True)
+    return do(folder, CONFIG | places | {"output_dir": str(folder / "out"), **changes}, force=True)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,15 @@ def test_no_row_at_all_is_refused_with_the_reason(places, tmp_path):
     assert problems[0].code == "no_rows_left"
     assert any(problem.code == "cutoff_leaves_no_answer" for problem in problems)
     assert not any("{" in render(problem) for problem in problems)
+
+
+@pytest.mark.parametrize("asked", [{"eval_strategy": "steps"}, {"do_predict": True, "predict_with_generate": True}])
+def test_a_folder_of_tokens_without_rows_to_measure_on_is_told_of(places, tmp_path, asked):
+    """The config cannot tell before: the folder may hold them."""
+    config = {"cutoff_len": 64, "tokenized_path": str(tmp_path / "tokens")}
+    forced(places, tmp_path, **config)
+    with pytest.raises(DataError) as caught:
+        forced(places, tmp_path, **config, **asked, output_dir=str(tmp_path / "other"))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.key) == ("eval_without_rows", next(iter(asked)))
+    assert "{" not in render(problem)
