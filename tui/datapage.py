@@ -118,10 +118,10 @@ class Page:
     def _part(self, name: str, part: Part) -> None:
         review = self.review
         title = _("To train on") if name == "train" else _("To measure on: {name}").format(name=one_line(name, NAME))
-        template = _("template {template}, cutoff_len {cutoff}").format(
+        template = _("(template {template}, cutoff_len {cutoff})").format(
             template=review.template, cutoff=review.cutoff_len
         )
-        self.console.print(Text.assemble((title, "bold"), f"  ({template})"))
+        self.console.print(Text.assemble((title, "bold"), f"  {template}"))
         self._facts(self._figures(part))
         if part.lengths:
             self._lengths(part.lengths, part)
@@ -137,9 +137,13 @@ class Page:
         yield _("tokens"), tokens.format(tokens=part.tokens, labelled=part.labelled, share=share)
         cut = _("none")
         if part.truncated:
-            cut = _(
-                "{rows} rows lost {tokens} tokens; {answers} of them part of an answer, {ends} its end mark"
-            ).format(rows=part.truncated, tokens=part.tokens_cut, answers=part.answers_cut, ends=part.end_marks_lost)
+            cut = _("{rows} rows lost {tokens} tokens")
+            if part.answers_cut:
+                cut = _("{rows} rows lost {tokens} tokens; {answers} of them part of an answer")
+            if part.end_marks_lost:  # never without a part of an answer
+                cut = _("{rows} rows lost {tokens} tokens; {answers} of them part of an answer, {ends} its end mark")
+            told = {"answers": part.answers_cut, "ends": part.end_marks_lost}
+            cut = cut.format(rows=part.truncated, tokens=part.tokens_cut, **told)
         yield _("cut at cutoff_len"), cut
         masked = str(part.masked)
         if part.masked:
@@ -181,7 +185,7 @@ class Page:
     def _difference(self, found: Difference) -> None:
         self._line(_("Template {name} and the model's own differ").format(name=self.review.template), "bold")
         place = _("first at character {at} of a conversation of {turns} messages {system}").format(
-            at=found.at,
+            at=found.at + 1,
             turns=found.turns,
             system=_("with a system prompt") if found.system else _("without a system prompt"),
         )
@@ -237,7 +241,7 @@ class Page:
         if self.review.ruined:
             self._line(_("A run would be stopped before its first step."), "bold red")
         elif any(problem.severity == "warning" for problem in self.review.problems):
-            self._line(_("A run would start. What to know of it stands above."), "bold")
+            self._line(_("A run would start; see the warnings above."), "bold")
         else:
             self._line(_("A run would start: nothing is wrong with this data."), "bold green")
 

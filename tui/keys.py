@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
 
 from engine.config.explaining import Explained, KeyFate, explain
 from engine.config.listing import Row, rows
@@ -16,14 +17,16 @@ from engine.errors import EXIT_OK, EXIT_USAGE, ConfigError, Problem
 from engine.messages import render
 from engine.text import Phrase, one_line
 from tui.words import _, noop, problem_line, problem_text, say, translate
+from tui.wrapping import wrap
 
-WIDTH = 80
+WIDTH = 80  # cells; a wide character takes two
+VALUE = 44  # cells of a key with its value
 INDENT = "      "
 _OUTCOMES = {
     "used": noop("used"),
     "passed on": noop("passed on to transformers"),
     "older name": noop("older name"),
-    "default": noop("asks for nothing"),
+    "default": noop("is the default"),
     "no effect": noop("no effect here"),
     "refused": noop("not supported"),
     "unknown": noop("unknown"),
@@ -87,15 +90,15 @@ def _key_lines(key: KeyFate) -> Iterable[str]:
     line = "" if key.line is None else str(key.line)
     value = say(key.value) if isinstance(key.value, Phrase) else key.value
     shown = f"{one_line(key.key)}: {value}"
-    shown = shown if len(shown) <= 44 else shown[:42] + " …"
-    yield f"{line:>4}  {shown:<44}  {translate(_OUTCOMES[key.outcome])}"
+    shown = shown if cell_len(shown) <= VALUE else set_cell_size(shown, VALUE - 2) + " …"
+    yield f"{line:>4}  {set_cell_size(shown, VALUE)}  {translate(_OUTCOMES[key.outcome])}"
     for problem in key.problems:
         for text in problem_text(replace(problem, file=None, line=None, column=None)).split("\n"):
             yield from _wrapped(text.strip())
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT) if text else []
+    return [INDENT + line for line in wrap(one_line(text), WIDTH - cell_len(INDENT))] if text else []
 
 
 def _row_dict(row: Row) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class DataKeys(MethodKeys, kw_only=True, forbid_unknown_fields=True):
         bool | None,
         key("Fill rows up to cutoff_len with several samples, which then see each other; not exact.", expert=True),
     ] = None
-    neat_packing: Annotated[bool, key("The same, with samples that do not see each other.", expert=True)] = False
+    neat_packing: Annotated[bool, key("Packing, with samples that do not see each other.", expert=True)] = False
     drop_long: Annotated[
         bool, key("Leave out longer samples instead of cutting them (not LLaMA-Factory's).", expert=True)
     ] = False

@@ -40,11 +40,13 @@ MESSAGES: dict[str, Message] = {
     "pure_bf16_on_cpu": Message("pure_bf16 saves memory on a GPU; on a CPU it is slow and less exact."),
     "nothing_asked": Message(
         "do_train: false leaves nothing to do.",
-        "do_train: true trains; do_predict: true with predict_with_generate: true writes answers to eval_dataset.",
+        "do_train: true trains; do_predict: true with predict_with_generate: true answers the questions of "
+        "eval_dataset.",
     ),
     "predict_needs_generate": Message("do_predict writes answers out.", "Add predict_with_generate: true"),
     "dataset_missing": Message(
-        "{key} is missing.", "Names in dataset_info.json, several with commas; or a tokenized_path that is there."
+        "{key} is missing.",
+        "Give names from dataset_info.json, several with commas, or a tokenized_path that exists.",
     ),
     "tokenized_missing": Message(
         "There is no tokenised data in {path}, and no dataset to make it from.",

@@ -13,7 +13,9 @@ class MethodKeys(ModelKeys, kw_only=True, forbid_unknown_fields=True):
 
     stage: Annotated[Literal["sft"], key("The kind of training: sft, supervised fine-tuning.")] = "sft"
     do_train: Annotated[bool, key("Train.", identity=False)] = True
-    do_predict: Annotated[bool, key("Write answers to eval_dataset; with predict_with_generate.", expert=True)] = False
+    do_predict: Annotated[
+        bool, key("Answer the questions of eval_dataset; with predict_with_generate.", expert=True)
+    ] = False
     finetuning_type: Annotated[
         Literal["lora", "freeze", "full"],
         key("lora trains a small adapter and leaves the base as it is; freeze trains some layers, full everything."),

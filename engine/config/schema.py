@@ -44,14 +44,16 @@ class MergeConfig(Struct, kw_only=True, forbid_unknown_fields=True):
         str | None, key("System prompt where none is given, written to the Modelfile; null keeps the template's.")
     ] = None
     finetuning_type: Annotated[
-        Literal["lora", "freeze", "full"], key("How it was trained: lora has an adapter, freeze and full have none.")
+        Literal["lora", "freeze", "full"],
+        key("How the model was trained: lora has an adapter, freeze and full have none."),
     ] = "lora"
     merge_onto: Annotated[
         Literal["base", "dequantised"] | None,
         key("For an adapter trained on a quantised base: the base as it is, or as the adapter saw it."),
     ] = None
     quantization_bit: Annotated[
-        Literal[4, 8] | None, key("Bits of the base in training; asks for merge_onto: dequantised.")
+        Literal[4, 8] | None,
+        key("Bits of the base in training; without merge_onto, setting it means merge_onto: dequantised."),
     ] = None
     quantization_method: Annotated[Literal["bnb", "bitsandbytes"], key("Who quantised: bnb is bitsandbytes.")] = "bnb"
     quantization_type: Annotated[Literal["nf4", "fp4"], key("Number format of the 4-bit base in training.")] = "nf4"

@@ -58,7 +58,7 @@ class TrainingKeys(OutputKeys, kw_only=True, forbid_unknown_fields=True):
     warmup_ratio: Annotated[
         float | None, key("Share of the run over which the learning rate rises.", usual="0.03–0.1", ge=0, le=1)
     ] = None
-    warmup_steps: Annotated[float, key("The same as a number of steps.", ge=0)] = 0
+    warmup_steps: Annotated[float, key("Warm-up as a number of steps.", ge=0)] = 0
     optim: Annotated[str, key("Optimiser.", usual="adamw_torch_fused, paged_adamw_8bit")] = "adamw_torch_fused"
     weight_decay: Annotated[float, key("Pull of the weights towards zero.", usual="0–0.1", ge=0, le=10)] = 0.0
     adam_beta1: Annotated[float, key("AdamW's first decay.", usual="0.9", ge=0, lt=1)] = 0.9
@@ -99,25 +99,42 @@ class MeasuringKeys(TrainingKeys, kw_only=True, forbid_unknown_fields=True):
     ] = False
     generation_max_length: Annotated[
         int | None,
-        key("Longest prompt and answer when measuring so; null: cutoff_len.", ge=1, identity=False, expert=True),
+        key(
+            "Longest prompt and answer when measuring by written answers; null: cutoff_len.",
+            ge=1,
+            identity=False,
+            expert=True,
+        ),
     ] = None
-    generation_num_beams: Annotated[int | None, key("Beams when measuring so.", ge=1, identity=False, expert=True)] = (
-        None
-    )
-    eval_num_beams: Annotated[int | None, key("The same.", ge=1, identity=False, expert=True)] = None
+    generation_num_beams: Annotated[
+        int | None, key("Beams when measuring by written answers.", ge=1, identity=False, expert=True)
+    ] = None
+    eval_num_beams: Annotated[
+        int | None,
+        key(
+            "Beams when measuring by written answers; another name of generation_num_beams.",
+            ge=1,
+            identity=False,
+            expert=True,
+        ),
+    ] = None
     do_sample: Annotated[bool, key("Draw answers at random instead of the likeliest.", identity=False, expert=True)] = (
         True
     )
-    temperature: Annotated[float, key("How evenly they are drawn.", usual="0–1", ge=0, identity=False, expert=True)] = (
-        0.95
-    )
+    temperature: Annotated[
+        float,
+        key(
+            "How evenly tokens are drawn: near 0 safe, above 1 varied.", usual="0–1", ge=0, identity=False, expert=True
+        ),
+    ] = 0.95
     top_p: Annotated[
         float, key("Draw from the likeliest tokens up to this share.", ge=0, le=1, identity=False, expert=True)
     ] = 0.7
     top_k: Annotated[int, key("Draw from so many of the likeliest tokens.", ge=0, identity=False, expert=True)] = 50
     num_beams: Annotated[int, key("Beams of beam search.", ge=1, identity=False, expert=True)] = 1
     max_length: Annotated[
-        int, key("Longest prompt and answer, without max_new_tokens.", ge=1, identity=False, expert=True)
+        int,
+        key("Longest prompt and answer together, where max_new_tokens is not set.", ge=1, identity=False, expert=True),
     ] = 1024
     max_new_tokens: Annotated[int, key("Longest answer.", ge=0, identity=False, expert=True)] = 1024
     repetition_penalty: Annotated[float, key("Above 1: less repetition.", gt=0, identity=False, expert=True)] = 1.0

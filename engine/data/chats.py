@@ -13,12 +13,13 @@ from engine.data.conversation import Role, Turn
 from engine.data.dropped import DroppedRowError
 from engine.data.entries import Tags
 from engine.data.readers.jsonrows import type_name
-from engine.text import Phrase
+from engine.text import Phrase, clean
 
 Roles = Mapping[str, Role | Literal["system"]]
 
 MEMBERS = (("from", "value"), ("role", "content"))
 LIST = Phrase("a list")
+FLAG = 40  # characters of a wrong flag that are shown
 
 _ASKS: tuple[Role, Role] = ("user", "observation")
 _ANSWERS: tuple[Role, Role] = ("assistant", "function")
@@ -140,13 +141,19 @@ def _text(message: dict[str, Any], member: str, number: int, column: str) -> str
     raise DroppedRowError("data_row_member_type", column, message=number, member=member, found=found)
 
 
+def _flag_error(column: str, number: int, member: str, value: object, expected: Phrase) -> DroppedRowError:
+    scalar = isinstance(value, str | int | float)
+    found = clean(json.dumps(value, ensure_ascii=False), FLAG) if scalar else type_name(value)
+    return DroppedRowError("data_row_flag", column, message=number, member=member, found=found, expected=expected)
+
+
 def _learn(message: dict[str, Any], number: int, column: str) -> bool | None:
     """What `weight` (0 or 1) and `loss` (true or false) say; null says nothing."""
     weight, loss = message.get("weight"), message.get("loss")
     if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
-        raise DroppedRowError("data_row_flag", column, message=number, member="weight", expected="0, 1")
+        raise _flag_error(column, number, "weight", weight, Phrase("0 or 1"))
     if loss is not None and not isinstance(loss, bool):
-        raise DroppedRowError("data_row_flag", column, message=number, member="loss", expected="true, false")
+        raise _flag_error(column, number, "loss", loss, Phrase("true or false"))
     if weight is None:
         return loss
     if loss is not None and loss != bool(weight):

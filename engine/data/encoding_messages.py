@@ -28,10 +28,13 @@ ENCODING_MESSAGES: dict[str, Message] = {
     ),
     "answers_flagged": Message("{answers} answers are not trained on: their weight or loss in the data says so"),
     "template_without_train_on_prompt": Message(
-        "template {template} cannot train on prompts: what follows an answer is labelled with the answer's end",
+        "template {template} cannot train on prompts: the first token after each answer is learnt as the"
+        " answer's end mark",
         "remove train_on_prompt, or choose another template",
     ),
-    "probs_not_numbers": Message("interleave_probs is {given}", "give one number for each dataset: 0.7, 0.3"),
+    "probs_not_numbers": Message(
+        "interleave_probs must be a list of numbers, not {given}", "give one number for each dataset: 0.7, 0.3"
+    ),
     "tokenized_unreadable": Message(
         "tokenized_path {folder} holds no tokenised data that can be read ({reason})",
         "remove the folder to have the data tokenised anew, or name another one",

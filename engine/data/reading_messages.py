@@ -138,7 +138,8 @@ READING_MESSAGES: dict[str, Message] = {
     ),
     "data_row_member_type": Message("row {row}: {member!r} of message {message} is {found}, not text"),
     "data_row_flag": Message(
-        "row {row}: {member!r} of message {message} is none of {expected}", "Correct it, or leave the flag out."
+        "row {row}: {member!r} of message {message} is {found}; it can be {expected}",
+        "Correct it, or leave the flag out.",
     ),
     "data_row_flags_differ": Message(
         "row {row}: weight and loss of message {message} contradict each other", "Keep one of them."

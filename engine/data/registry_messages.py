@@ -33,9 +33,9 @@ REGISTRY_MESSAGES: dict[str, Message] = {
     "dataset_ranking": Message(
         "{name!r} is preference data ({key}); this tool trains SFT", "Use a dataset with one response a prompt."
     ),
-    "dataset_num_samples": Message("{key} of {name!r} is {value}", "Give a number of rows, at least 1."),
+    "dataset_num_samples": Message("{key} of {name!r} must be a number of rows, at least 1, not {value!r}"),
     "dataset_split": Message(
-        "{key} {value!r} of {name!r} is no part of a file: it has the split train only",
+        "a file has one split, train; {key} {value!r} of {name!r} is not a part of it",
         "Write train, or a part of it such as train[:10%] or train[100:200]+train[-50:].",
     ),
     "dataset_split_small": Message(
@@ -45,7 +45,7 @@ REGISTRY_MESSAGES: dict[str, Message] = {
     "dataset_formatting": Message("formatting {formatting!r} of {name!r} is none of {formats}"),
     "dataset_no_file_name": Message("{name!r} has no file_name; it has {keys}", "Name a file or a folder of files."),
     "dataset_file_remote": Message(
-        "{name!r} is the file {path} beside a dataset_info.json that lies on the hub",
+        "{name!r} is the file {path} beside a dataset_info.json that lies on the hub, and such files are not fetched",
         "Download both and set dataset_dir to their folder.",
     ),
     "dataset_file_missing": Message("the file of {name!r} is not there: {path}", "There is: {exists}"),

@@ -35,7 +35,7 @@ REVIEW_MESSAGES: dict[str, Message] = {
     "template_differs": Message(
         "template {template} does not write as the model's own chat template does. First difference: {named}, where the"
         " model's own has {own}",
-        "the model's own is template: auto; a base model that was trained on neither can learn either",
+        "template: auto writes as the model was trained; a base model that was trained on neither can learn either",
     ),
     "check_needs_training": Message(
         "there is no training in this file, so there is no data to check",

@@ -160,9 +160,9 @@ MESSAGES: dict[str, Message] = {
         "For half the size: infer_dtype: bfloat16",
     ),
     "merge_template_differs": Message(
-        "The adapter's tokenizer carries another chat template than {template}; it is kept, since the adapter was "
-        "trained with it. Only the Modelfile follows {template}.",
-        "Give the template of the training.",
+        "The adapter's tokenizer carries another chat template than {template}; the adapter's is kept, since it was "
+        "trained with that. Only the Modelfile follows {template}.",
+        "Set template to the one of the training.",
     ),
     "merge_template_written": Message(
         "The tokenizer beside the adapter carries another chat template than {template}; the merged model gets that of "

@@ -10,6 +10,7 @@ import torch
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from engine.errors import EnvironmentProblem, Problem
+from engine.text import Phrase
 from engine.train.attention import NAME
 from engine.train.quantised import Installed, is_installed
 
@@ -20,6 +21,7 @@ _FLASH = {
     "fa2": ("flash_attention_2", is_flash_attn_2_available),
     "fa3": ("flash_attention_3", is_flash_attn_3_available),
 }
+_FLASH_PACKAGES = {"fa2": "flash-attn", "fa3": "flash_attn_interface"}
 
 
 def attention_kernel(asked: str, device: torch.device, tell: Tell) -> str:
@@ -30,7 +32,10 @@ def attention_kernel(asked: str, device: torch.device, tell: Tell) -> str:
         name, available = _FLASH[asked]
         if device.type == "cuda" and available():
             return name
-        tell(Problem("flash_missing", {"asked": asked}, "flash_attn", severity="warning"))
+        reason = Phrase("it needs an NVIDIA GPU")
+        if device.type == "cuda":
+            reason = Phrase("the package {package} is missing or too old", {"package": _FLASH_PACKAGES[asked]})
+        tell(Problem("flash_missing", {"asked": asked, "reason": reason}, "flash_attn", severity="warning"))
     return NAME
 
 

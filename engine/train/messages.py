@@ -27,7 +27,7 @@ MESSAGES: dict[str, Message] = {
         "The gradient of step {step} is not finite; the step was not applied.",
         "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16).",
     ),
-    "tracker_unknown": Message("report_to: there is no {name}.", "There are: {there}"),
+    "tracker_unknown": Message("report_to: there is no tracker {name}.", "There are: {there}"),
     "tracker_missing": Message(
         "report_to: {name} needs the package {package}, which is not installed.",
         "For wandb: pip install 'sft-wizard[wandb]'. Or remove {name} from report_to.",
@@ -36,7 +36,7 @@ MESSAGES: dict[str, Message] = {
         "predict_with_generate needs the package {name}, which divides texts into words.",
         "pip install 'sft-wizard[predict]'",
     ),
-    "arguments_refused": Message("transformers refuses these values: {reason}"),
+    "arguments_refused": Message("transformers refuses these values: {reason}", "Correct the keys named there."),
     "best_metric_unknown": Message("metric_for_best_model: {given} is not measured.", "This run measures: {there}"),
     "checkpoint_damaged": Message("{path} is passed over: {reason}."),
     "checkpoint_unusable": Message(

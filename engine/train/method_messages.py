@@ -14,7 +14,7 @@ MESSAGES: dict[str, Message] = {
         "Use finetuning_type: lora, or an unquantised base without quantization_bit.",
     ),
     "not_on_quantised": Message(
-        "{key} changes the base's weights, which cannot be done in 4 or 8 bits.", "Remove it, or quantization_bit."
+        "{key} changes the base's weights, which cannot be done in 4 or 8 bits.", "Remove it or quantization_bit."
     ),
     "needs_other_key": Message("{key} needs {needed}.", "Add that, or remove {key}."),
     "keys_exclude": Message("{key} and {other} exclude each other.", "Remove one of them."),
@@ -49,7 +49,7 @@ MESSAGES: dict[str, Message] = {
         "Add pissa_convert: true, which writes an ordinary adapter too, or use pissa_iter: -1 (exact).",
     ),
     "vocabulary_grown": Message(
-        "{tokens} new tokens: embeddings of {before} rows have {after} now.",
+        "{tokens} new tokens: the embeddings grew from {before} to {after} rows.",
         "To use the adapter elsewhere, resize the base to {after} rows first: resize_token_embeddings({after}).",
     ),
     "new_tokens_not_trained": Message(
@@ -70,7 +70,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "rope_stretched": Message(
         "Positions are stretched ({kind}, factor {factor}): {before} become {after}.",
-        "The same rope_scaling must be in the config of whatever serves the model.",
+        "A merged model's config.json carries this. To serve the adapter alone, put what sft_wizard.json beside it "
+        "holds under positions into the config.json of the base.",
     ),
     "rope_not_needed": Message(
         "rope_scaling: {kind} is not applied: cutoff_len {cutoff_len} is within the {positions} positions of the model."
@@ -79,10 +80,10 @@ MESSAGES: dict[str, Message] = {
     "experts_not_balanced": Message("moe_aux_loss_coef has no effect: {model_type} models have no balancing loss."),
     "from_scratch": Message("Training begins with random weights, as train_from_scratch asks."),
     "flash_missing": Message(
-        "flash_attn: {asked} is not to be had here.",
+        "flash_attn: {asked} cannot be used: {reason}.",
         "Our own packed attention is used; on GPUs it runs torch's built-in flash attention.",
     ),
-    "attention_unsupported": Message("flash_attn: {asked} is nothing that this model can take: it uses its own."),
+    "attention_unsupported": Message("This model does not take flash_attn: {asked}; it uses its own attention."),
     "liger_on_cpu": Message("enable_liger_kernel has no effect on a CPU."),
     "liger_missing": Message(
         "enable_liger_kernel needs liger-kernel, which is not installed.",

@@ -102,6 +102,14 @@ def test_every_reason_and_advice_is_a_clause() -> None:
                 assert 2 <= len(clause) <= 130 and not clause.endswith("."), clause
 
 
+def test_what_a_key_waits_for_is_a_setting_and_not_words() -> None:
+    """`with` reaches a person as it stands, in every language: `only {switch} would use it`. Words go into `why`."""
+    for group in key_table()["no_effect"]:
+        assert ("with" in group) != ("why" in group)
+        name, _, value = group.get("with", "streaming").partition(": ")
+        assert name in known_keys() and " " not in value, group["with"]
+
+
 def test_refused_reasons_are_each_their_own() -> None:
     """One sentence for all would leave a person with nothing to do."""
     reasons = [group["why"] for group in key_table()["refused"]]

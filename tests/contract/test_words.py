@@ -71,7 +71,7 @@ def test_the_walk_finds_what_there_is() -> None:
         "Keep one of them.",  # its hint
         "Size of the adapter: higher learns more and takes more memory.",  # a key
         "twice the rank",  # its usual value
-        "labels are known",  # keys.yaml
+        "the trainer knows which column holds the labels",  # keys.yaml
         "OFT turns the weights instead of adding to them, and is not among this version's methods",
         "24 GB and up",  # a preset
         "A new identity: Lumi, made by the Northlight team",  # a sample

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from engine.config.explaining import Explained, explain
@@ -14,6 +16,7 @@ from engine.config.listing import rows
 from engine.errors import ConfigError
 from tui.cli import app
 from tui.keys import show_file, show_table
+from tui.words import set_language
 
 FILE = """\
 model_name_or_path: m
@@ -113,15 +116,24 @@ def test_the_table_has_every_key_once() -> None:
     assert all(str(row.text) for row in rows() if row.status != "passed")
 
 
+@pytest.fixture(params=["en", "zh"])
+def _language(request: pytest.FixtureRequest) -> Iterator[None]:
+    set_language(request.param)
+    yield
+    set_language("en")
+
+
+@pytest.mark.usefixtures("_language")
 @pytest.mark.parametrize("shown", ["table", "file"])
 def test_it_is_read_at_80_columns(shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Chinese character takes two of them."""
     if shown == "table":
         assert show_table(False, False) == 0
     else:
-        show_file(put(tmp_path / "t.yaml", FILE + WRONG), [], False)
+        show_file(put(tmp_path / "t.yaml", FILE + WRONG + f"run_name: {'名' * 30}\n"), [], False)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 20
-    assert [line for line in lines if len(line) > 80 and str(tmp_path) not in line] == []
+    assert [line for line in lines if cell_len(line) > 80 and str(tmp_path) not in line] == []
 
 
 def test_a_secret_is_shown_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,14 @@ def test_a_flash_kernel_that_is_there_is_taken(monkeypatch):
 
     monkeypatch.setitem(kernels._FLASH, "fa2", ("flash_attention_2", lambda: True))
     assert attention_kernel("fa2", torch.device("cuda"), print) == "flash_attention_2"
-    assert attention_kernel("fa2", CPU, lambda problem: None) == NAME
+    said = []
+    assert attention_kernel("fa2", CPU, said.append) == NAME
+    monkeypatch.setitem(kernels._FLASH, "fa3", ("flash_attention_3", lambda: False))
+    assert attention_kernel("fa3", torch.device("cuda"), said.append) == NAME
+    assert [str(problem.params["reason"]) for problem in said] == [
+        "it needs an NVIDIA GPU",
+        "the package flash_attn_interface is missing or too old",
+    ]
 
 
 def test_an_attention_that_the_model_cannot_take_is_said(tmp_path):

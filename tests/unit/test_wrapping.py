@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from tui.widgets.wrapping import wrap
+from tui.wrapping import wrap
 
 
 def test_english_breaks_at_spaces_and_keeps_what_fits() -> None:

@@ -8,7 +8,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from engine.text import clean, one_line
-from tui.widgets.wrapping import wrap
+from tui.wrapping import wrap
 
 
 def plain(text: object) -> Content:
