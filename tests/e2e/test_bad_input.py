@@ -97,6 +97,7 @@ def test_a_secret_in_a_file_is_used_and_written_nowhere(tmp_path, tiny_model):
         assert not file.is_file() or canary.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_model_is_refused_with_the_shapes_that_differ(tmp_path, tiny_model):
     """Merging never produces a model out of parts that do not belong together."""
     from safetensors.numpy import load_file, save_file

@@ -27,7 +27,7 @@ def answer(terminal: Terminal, asked: str, text: str = "", seconds: float = 60) 
 
 
 @needs_tmux
-@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+@pytest.mark.parametrize("term", ["dumb", pytest.param("xterm-256color", marks=pytest.mark.slow)])
 def test_from_the_first_question_to_a_model(tmp_path: Path, tiny_model: Path, term: str) -> None:
     """With a screen reader or over a serial line one gets as far as anyone."""
     rows = [{"instruction": f"question {number}", "output": f"answer {number}"} for number in range(20)]

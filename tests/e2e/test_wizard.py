@@ -140,7 +140,14 @@ def test_leaving_keeps_the_answers_and_the_next_start_offers_them(tmp_path, tiny
         assert str(tiny_model)[:20] in terminal.wait("of 10: Model")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGHUP,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_outlives_its_wizard_and_can_be_watched_stopped_and_resumed(tmp_path, tiny_model, private_home, number):
     """The SSH line drops, the laptop sleeps, an administrator cleans up: the GPU's work goes on."""
     rows(tmp_path)
