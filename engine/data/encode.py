@@ -23,6 +23,7 @@ from engine.data.segments import (
     require_chat_template,
 )
 from engine.data.templates import Template, encode_texts, encode_turns, prompt_turns, stop_token_ids
+from engine.data.token_ids import remember_words
 from engine.errors import ConfigError, Problem, StopRequested
 
 IGNORE = -100
@@ -66,6 +67,7 @@ class Encoder:
 
         `progress(done, total)` and `should_stop()` are called once a chunk. Raises StopRequested.
         """
+        remember_words(self._tokenizer)
         report = EncodeReport(cutoff_len=self._options.cutoff_len)
         input_ids, labels, offsets, places = array("i"), array("i"), array("q", [0]), array("q")
         for place, sample, segments in self._walk(samples, self._segment, report, progress, should_stop):
@@ -96,8 +98,8 @@ class Encoder:
             target = target + self._eos
             whole = (len(source), len(target))
             kept = fit(*whole, self._options.limit)
-            prompts.extend(source[: kept[0]])
-            answers.extend(target[: kept[1]])
+            prompts.fromlist(source[: kept[0]])
+            answers.fromlist(target[: kept[1]])
             prompt_offsets.append(len(prompts))
             answer_offsets.append(len(answers))
             report.count([whole], [kept], end_lost=self._end_lost([(source, target)], [kept]))
@@ -158,10 +160,11 @@ class Encoder:
         options, eos = self._options, self._eos
         pairs = segments.pairs
         whole = [(len(source), len(target)) for source, target in pairs]
-        if options.drop_long and sum(map(sum, whole)) + len(eos) > options.limit:
+        long = sum(source + target for source, target in whole) + len(eos) > options.limit
+        if options.drop_long and long:
             report.drop(Problem("sample_too_long", {"cutoff_len": options.cutoff_len}), sample.origin)
             return False
-        kept = truncate(whole, options.limit - len(eos), last_first=options.mask_history)
+        kept = truncate(whole, options.limit - len(eos), last_first=options.mask_history) if long else whole
         learns, flags = self._learns(segments, sample.conversation)
         labelled = False
         before: bool | None = None  # the flag of the answer before: its end is labelled in what follows it
@@ -169,12 +172,12 @@ class Encoder:
         # first.
         unmarked = len(pairs) - 1 if options.mask_history else 0
         for number, ((source, target), (source_len, target_len)) in enumerate(zip(pairs, kept, strict=True)):
-            input_ids.extend(source[:source_len])
+            input_ids.fromlist(source[:source_len])
             between = len(input_ids)
-            input_ids.extend(target[:target_len])
+            input_ids.fromlist(target[:target_len])
             mark = bool(eos and source_len and before is not False and (number != unmarked or before))
             if options.train_on_prompt:
-                labels.extend(source[:source_len])
+                labels.fromlist(source[:source_len])
             else:
                 labels.extend(eos if mark else _IGNORED * min(source_len, 1))
                 labels.extend(_IGNORED * (source_len - 1))
@@ -188,7 +191,7 @@ class Encoder:
             labelled |= before is not False
         report.unlabelled_answers += segments.unlabelled
         report.unlearned_answers += flags.count(False)
-        report.count(whole, kept, extra=len(eos), end_lost=not eos and self._end_lost(pairs, kept))
+        report.count(whole, kept, extra=len(eos), end_lost=long and not eos and self._end_lost(pairs, kept))
         if not labelled:
             report.count_masked(sample.origin)
         return True

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 
+from engine.data.collector import collector_paused
 from engine.data.columns import ColumnCheck
 from engine.data.conversation import Origin, Sample
 from engine.data.dropped import DroppedRowError
@@ -40,7 +39,7 @@ def load_samples(
     EnvironmentProblem where the hub is out of reach.
     """
     tally = Tally(entry.name, notes=list(entry.notes))
-    with _collector_paused():
+    with collector_paused():
         return _load(entry, tally, max_samples, draw, strict, cache_dir)
 
 
@@ -146,18 +145,6 @@ class _Reading:
         if self._full():
             while not self.check.complete and (row := next(rows, None)) is not None:
                 self.check.see(row.values, used=False)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Millions of objects are made here and none is garbage: looking through them again and again costs a third."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def _selected(

@@ -18,6 +18,7 @@ import numpy as np
 from engine.config.schema import TrainConfig, names
 from engine.data import token_cache
 from engine.data.chat_template import chat_template_for
+from engine.data.collector import collector_paused
 from engine.data.encode import Encoder
 from engine.data.encoded import Encoded, EncodeReport, Prompts
 from engine.data.entries import DatasetEntry
@@ -163,8 +164,9 @@ def _encode(
     config: TrainConfig, encoder: Encoder, progress: Callable[[int, int], None], should_stop: Callable[[], bool]
 ) -> tuple[TokenSets, dict[str, Tally]]:
     """The tokens of `train` and of every set to measure on, and what became of the rows of each dataset."""
-    samples = load_sets(config)
-    train = encoder.encode_all(samples.train, progress, should_stop)
+    with collector_paused():
+        samples = load_sets(config)
+        train = encoder.encode_all(samples.train, progress, should_stop)
     # Kept with the tokens, so that a cached run tells of them too.
     train.report.sets = [tally.as_dict() for tally in samples.tallies.values()]
     train.report.problems[:0] = [warning for tally in samples.tallies.values() for warning in row_warnings(tally)]
