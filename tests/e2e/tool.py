@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,10 @@ def sft(*arguments: str | Path, cwd: Path, timeout: float = 240, **options: Any)
 
 
 def start(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Popen[str]:
-    """Start sft-wizard; its output goes to pipes that are read at the end."""
+    """Start sft-wizard; its output goes to pipes that are read at the end. It hears Ctrl+C even where the tests run in
+
+    the background of a shell, which lets its children ignore it.
+    """
     return subprocess.Popen(
         [*TOOL, *map(str, arguments)],
         cwd=cwd,
@@ -34,6 +39,7 @@ def start(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Popen
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
