@@ -94,6 +94,15 @@ def host(root: Path = Path("/")) -> Host:
     return Host(_cpu(root), len(os.sched_getaffinity(0)), total, free)
 
 
+def cpu_has_fast_bf16(root: Path = Path("/")) -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32 (avx512_bf16 or amx_bf16, sve bf16)."""
+    try:
+        flags = (root / "proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "svebf16"))
+
+
 def _cpu(root: Path) -> str:
     with contextlib.suppress(OSError):
         for line in (root / "proc/cpuinfo").read_text(errors="replace").splitlines():

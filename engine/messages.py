@@ -21,12 +21,14 @@ def catalogue() -> dict[str, Message]:
     """Every code of every room. Built on demand: most runs show no problem at all."""
     from engine.config import messages as config
     from engine.data import messages as data
+    from engine.memory import messages as memory
     from engine.merge import messages as merge
     from engine.runs import messages as runs
     from engine.train import messages as train
     from engine.wizard import messages as wizard
 
-    return {code: found for room in (config, data, merge, runs, train, wizard) for code, found in room.MESSAGES.items()}
+    rooms = (config, data, memory, merge, runs, train, wizard)
+    return {code: found for room in rooms for code, found in room.MESSAGES.items()}
 
 
 def fill(template: str, problem: Problem, translate: Translate = str) -> str:

@@ -16,9 +16,9 @@ from engine.data.conversation import Conversation, Turn
 from engine.data.encode import render_prompt
 from engine.data.options import EncodeOptions
 from engine.data.templates import load_template, prepare_tokenizer, stop_token_ids
+from engine.hardware import cpu_has_fast_bf16
 from engine.merge.vocabulary import rows_in_training
 from engine.train.positions import stretch_as_trained
-from engine.train.precision import cpu_has_fast_bf16
 from engine.train.vocabulary import make_room
 
 

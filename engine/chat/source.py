@@ -16,6 +16,7 @@ from engine.config.jobs import load_job
 from engine.config.overrides import with_overrides
 from engine.config.reading import read_document
 from engine.config.schema import MergeConfig, TrainConfig, names
+from engine.data.template_files import load_template
 from engine.errors import ConfigError, Problem
 from engine.models import Progress, get_model, inspect_model, log_in, model_of
 
@@ -98,6 +99,7 @@ def _with_adapters(
     config: TrainConfig | MergeConfig, adapters: list[str], progress: Progress, **more: Any
 ) -> ChatSource:
     """The base of a config that is no training, with adapters on it: all but the last are merged into it."""
+    load_template(config.template)  # one that cannot be had is the file's mistake, found before anything is loaded
     for adapter in adapters:
         _require_adapter(Path(adapter))
     base = model_of(config, progress)

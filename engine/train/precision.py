@@ -10,6 +10,7 @@ from transformers import AutoConfig
 
 from engine.config.schema import TrainConfig
 from engine.errors import ConfigError, EnvironmentProblem, Problem
+from engine.hardware import cpu_has_fast_bf16
 
 NORMALISATIONS = ("norm", "ln")  # LLaMA-Factory's: a one-dimensional parameter with this in its name
 
@@ -48,15 +49,6 @@ def choose_precision(config: TrainConfig, device: torch.device, model_dtype: tor
     if config.bf16 and cpu_has_fast_bf16():
         return Precision(torch.bfloat16, "auto", note("cpu_bf16"))
     return Precision(None, torch.float32, note("cpu_fp32") if config.bf16 or config.fp16 else ())
-
-
-def cpu_has_fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32 (avx512_bf16 or amx_bf16, sve bf16)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "svebf16"))
 
 
 def stored_dtype(path: Path, trust_remote_code: bool) -> torch.dtype | None:

@@ -187,7 +187,7 @@ def run(folder: Path, path: str, timeout: float = 300) -> Outcome:
     status = "runs" if done.returncode == 0 else "refused" if done.returncode in (2, 3) else "fails"
     if "Traceback" in done.stderr:
         status = "fails"
-    return Outcome(path, facts["kind"], status, "" if status == "runs" else _words(done.stderr))
+    return Outcome(path, facts["kind"], status, "" if status == "runs" else _words(done.stderr, folder))
 
 
 def _slug(model: str) -> str:
@@ -213,11 +213,12 @@ def _family(folder: Path, facts: dict[str, Any]) -> str:
     return str(folder / "models" / name)
 
 
-def _words(text: str) -> str:
+def _words(text: str, folder: Path) -> str:
     """The first problem of what the tool said, without its place, on one line."""
+    text = text.replace(f"{folder}/", "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     first = next((line for line in lines if "error" in line.lower() or "✗" in line), lines[-1] if lines else "")
-    return re.sub(r"\S*\.yaml(:\d+)*:?\s*", "", first)[:200]
+    return re.sub(r"\S*\.yaml(:\d+)*:?\s*", "", first).removeprefix("error: ")[:200].rstrip()
 
 
 def table(outcomes: list[Outcome]) -> str:

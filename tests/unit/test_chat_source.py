@@ -52,6 +52,12 @@ def test_an_inference_config_of_a_model_alone(models: Path) -> None:
     assert (found.adapter, found.voices, found.sampling, heard) == (None, ("model",), {}, [])
 
 
+def test_a_template_that_cannot_be_had_is_found_before_the_model_is_loaded(models: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        source(models, "template: qwen3_vl\n")
+    assert (caught.value.exit_code, caught.value.problems[0].code) == (2, "template_for_media")
+
+
 def test_a_merge_config_before_and_after_merging(models: Path) -> None:
     text = f"adapter_name_or_path: {models}/first,{models}/second\nexport_dir: {models}/out\n"
     found, _ = source(models, text)
