@@ -91,11 +91,6 @@ def balance_experts(model_config: Any, weight: float, tell: Tell) -> None:
         text.router_aux_loss_coef = weight
 
 
-def checkpoint_activations(model: torch.nn.Module) -> None:
-    """Recompute each layer in backward instead of keeping its activations. Exact."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-
-
 def skip_adapter_casts(model: torch.nn.Module) -> None:
     """Under autocast peft's cast of every adapter input to fp32 is undone at once: leave it out. Bit-identical."""
     for module in model.modules():

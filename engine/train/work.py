@@ -29,13 +29,14 @@ from engine.train.before import check_disk, resume_from
 from engine.train.losses import chosen_loss
 from engine.train.methods import asked_attention, base_of, prepare_model
 from engine.train.metrics import require_packages
-from engine.train.model import checkpoint_activations, skip_adapter_casts
+from engine.train.model import skip_adapter_casts
 from engine.train.optimisers import check_optimiser, own_optimiser
 from engine.train.pissa import save_start
 from engine.train.positions import positions_of
 from engine.train.precision import Precision, choose_precision, stored_dtype
 from engine.train.predict import PromptRows, Writer, generation_settings, while_training
 from engine.train.quantised import held
+from engine.train.recompute import layers_of, recompute_layers
 from engine.train.reporting import Reporter
 from engine.train.results import measure, predict, save_story, save_trained
 from engine.train.trainer import StepTrainer
@@ -156,7 +157,7 @@ def _model(
     )
     keep = config.disable_gradient_checkpointing
     if keep is False or (keep is None and device.type != "cpu"):
-        checkpoint_activations(wrapped)
+        recompute_layers(wrapped, len(layers_of(wrapped)) or 1)
     if precision.autocast:
         skip_adapter_casts(wrapped)
     return wrapped, precision

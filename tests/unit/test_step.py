@@ -29,8 +29,8 @@ from engine.train import attention
 from engine.train.attention import NAME
 from engine.train.batches import Pad
 from engine.train.checkpoints import newest_good
-from engine.train.model import checkpoint_activations
 from engine.train.packing import IGNORED, Tokens, bins, install_packed_forward, packed_inputs
+from engine.train.recompute import recompute_layers
 from engine.train.reporting import Reporter
 from engine.train.trainer import StepTrainer
 
@@ -104,7 +104,7 @@ def build(kind, ours, *, lora=False, checkpointing=False, dropout=0.0):
             if "lora_B" in name:  # zero at the start, which would hide the gradients of A
                 torch.nn.init.normal_(parameter, std=0.1)
     if checkpointing:
-        checkpoint_activations(model)
+        recompute_layers(model, 99)
     return model
 
 
