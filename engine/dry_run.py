@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from typing import Any
 
-from engine.data.hub import hub_environment
-from engine.errors import DataError, Problem, RunError
+from engine.data_check import ask
 from engine.pipeline import Plan
-from engine.runs.launch import python_module, worker_environment
 
 
 def dry_run(plan: Plan, *, force: bool = False) -> dict[str, Any]:
@@ -38,19 +34,5 @@ def _files(plan: Plan) -> list[str]:
 
 def _count(plan: Plan, force: bool) -> dict[str, Any]:
     """Tokenise in a worker (its cache serves the run later) and do the arithmetic of steps."""
-    result = subprocess.run(
-        python_module("engine.data.count"),
-        input=json.dumps({**plan.spec["train"], "force": force}),
-        capture_output=True,
-        text=True,
-        env={**worker_environment(), **hub_environment(plan.spec["train"]["data_sha256"])},
-        check=False,
-    )
-    try:
-        counted: dict[str, Any] = json.loads(result.stdout)
-    except ValueError:
-        tail = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
-        raise RunError(Problem("internal", {"type": "tokenising", "reason": tail[0][:300]})) from None
-    if "problems" in counted:
-        raise DataError(*(Problem.from_dict(raw) for raw in counted["problems"]))
-    return counted
+    spec = {**plan.spec["train"], "force": force}
+    return ask("engine.data.count", spec, plan.job.secrets, lambda event: None)

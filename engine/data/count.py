@@ -1,25 +1,35 @@
-"""Worker of --dry-run: how many rows, tokens and steps a train config makes. JSON on stdin, JSON on stdout."""
+"""Worker of --dry-run and `estimate`: how many rows, tokens and steps a train config makes, and how long they are.
+
+python -m engine.data.count, a run's train part as JSON on stdin; answers as `review_work.serve` gives them.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from engine.config.schema import TrainConfig
+from engine.data.encoded import Encoded
 from engine.data.gate import gate
+from engine.data.histogram import Lengths
 from engine.data.prepare import prepare
-from engine.errors import ProblemError
+from engine.data.review_work import serve
+
+_SHARES = (0.75, 0.5, 0.375, 0.25, 0.125)  # of the longest sample: what cutoff_len may be lowered to
+_GRAIN = 64
 
 
-def count(spec: dict[str, Any]) -> dict[str, Any]:
-    """{samples, held_back, tokens, labelled, longest, steps_per_epoch, steps, notes} of a run's train part.
+def count(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """{samples, held_back, tokens, labelled, longest, longest_row, eval_longest, lengths, steps_per_epoch, steps,
 
-    `force` in the spec: what would ruin the run is among the notes instead of raised.
+    notes} of a run's train part. longest: tokens of a sample; longest_row: of a row, which holds several samples where
+    they are packed; eval_longest: of a row to measure on. lengths: `Lengths` of the samples, with the rows that each
+    of `cutoffs` would cut. `force` in the spec: what would ruin the run is among the notes instead of raised.
     """
     config = msgspec.convert(spec["config"], TrainConfig)
     model, force = Path(spec["model_path"]), bool(spec.get("force"))
@@ -27,22 +37,37 @@ def count(spec: dict[str, Any]) -> dict[str, Any]:
         config,
         model,
         hashes=spec["data_sha256"],
-        progress=lambda done, total: None,
+        progress=progress,
         should_stop=lambda: False,
         force=force,
     )
     notes = [*prepared.notes, *gate(prepared, config, model, force=force)]
     report = prepared.train.report
+    lengths = Lengths.of(sample_lengths(prepared.train), cutoffs(report.longest))
     return {
         "samples": len(prepared.train),
         "held_back": prepared.held_back,
         "tokens": report.tokens,
         "labelled": report.labelled_tokens,
         "longest": report.longest,
+        "longest_row": prepared.train.longest,
+        "eval_longest": max((rows.longest for rows in prepared.evaluations.values()), default=0),
+        "lengths": lengths.as_dict() if lengths else None,
         "steps_per_epoch": steps_per_epoch(len(prepared.train), config),
         "steps": total_steps(len(prepared.train), config),
         "notes": [problem.as_dict() for problem in notes],
     }
+
+
+def sample_lengths(encoded: Encoded) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Tokens of each sample (samples,), of those inside packed rows too."""
+    return np.diff(encoded.offsets if encoded.parts is None else encoded.parts)
+
+
+def cutoffs(longest: int) -> tuple[int, ...]:
+    """Shorter limits to offer where samples have up to `longest` tokens: multiples of 64, the longest first."""
+    rounded = (int(longest * share) // _GRAIN * _GRAIN for share in _SHARES)
+    return tuple(dict.fromkeys(cutoff for cutoff in rounded if cutoff))
 
 
 def steps_per_epoch(samples: int, config: TrainConfig) -> int:
@@ -60,8 +85,4 @@ def total_steps(samples: int, config: TrainConfig) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        answer = count(json.load(sys.stdin))
-    except ProblemError as error:
-        answer = {"problems": [problem.as_dict() for problem in error.problems]}
-    print(json.dumps(answer))
+    serve(count)

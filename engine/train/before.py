@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from engine.config.schema import TrainConfig
-from engine.data.count import total_steps
 from engine.errors import EnvironmentProblem, Problem, RunError
+from engine.memory.outlook import disk_of
 from engine.runs.worker import Work
 from engine.storage import free_bytes
 from engine.text import Phrase
 from engine.train.checkpoints import checkpoints, damage, newest_good, step_of
 from engine.train.whole import is_adapter
-
-TOKENIZER_BYTES = 16 << 20  # saved with every checkpoint; large vocabularies take about that
 
 
 def resume_from(work: Work, config: TrainConfig, output: Path) -> Path | None:
@@ -51,21 +48,13 @@ def check_disk(
     output: Path,
     free: Callable[[Path], int] = free_bytes,
 ) -> None:
-    """Raise EnvironmentProblem before the first step where checkpoints and the result will not fit.
-
-    A checkpoint holds what is saved, the trained parameters of an adapter or the whole model, and AdamW's two moments
-    of what is trained.
-    """
+    """Raise EnvironmentProblem before the first step where checkpoints and the result will not fit (`disk_of`)."""
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     saved = trained if is_adapter(model) else sum(p.numel() * p.element_size() for p in model.parameters())
-    steps = total_steps(samples, config)
-    every = config.save_steps if config.save_steps >= 1 else config.save_steps * steps
-    written = {"steps": math.ceil(steps / max(every, 1)), "epoch": math.ceil(config.num_train_epochs), "no": 1}
-    kept = min(written[config.save_strategy], config.save_total_limit or steps) + 1  # one more while it is written
-    needed = kept * (saved + 2 * trained + TOKENIZER_BYTES) + saved + TOKENIZER_BYTES
+    disk = disk_of(config, samples, trained=trained, saved=saved)
     there = sum(file.stat().st_size for old in checkpoints(output) for file in old.rglob("*") if file.is_file())
     room = free(output) + there
-    if needed > room:
-        params = {"path": str(output), "what": Phrase("{count} checkpoints", {"count": kept})}
-        params |= {"needed": round(needed / 1e9, 2), "free": round(room / 1e9, 2)}
+    if disk.needed > room:
+        params = {"path": str(output), "what": Phrase("{count} checkpoints", {"count": disk.kept})}
+        params |= {"needed": round(disk.needed / 1e9, 2), "free": round(room / 1e9, 2)}
         raise EnvironmentProblem(Problem("disk_too_small", params, "save_steps"))
