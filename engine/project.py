@@ -20,7 +20,7 @@ from engine.data.registry import INFO_FILE, load_registry
 from engine.data.source import convert_source
 from engine.data.transform import ConvertReport
 from engine.errors import ConfigError, Problem
-from engine.hardware import GIB, Hardware
+from engine.memory.presets import Preset
 from engine.outputs import move_aside
 from engine.runs.folder import slugify
 from engine.storage import write_whole
@@ -38,17 +38,6 @@ class Sample:
     questions: tuple[str, ...]
     settings: Mapping[str, Any]
     rows: str
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Settings for an amount of free GPU memory, and why."""
-
-    name: str
-    title: str
-    reason: str
-    memory_gb: float
-    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -135,26 +124,6 @@ def sample(name: str) -> Sample:
     return Sample(name, about["title"], about["dataset"], tuple(about["questions"]), about["settings"], rows)
 
 
-@cache
-def presets() -> tuple[Preset, ...]:
-    """All presets, by the memory they are for."""
-    found = []
-    for entry in (files("templates") / "presets").iterdir():
-        if entry.name.endswith(".yaml"):
-            about = parse_document(entry.read_text(encoding="utf-8"), entry.name).values
-            found.append(
-                Preset(entry.name[:-5], about["title"], about["reason"], about["memory_gb"], about["settings"])
-            )
-    return tuple(sorted(found, key=lambda preset: preset.memory_gb))
-
-
-def recommend(hardware: Hardware) -> Preset:
-    """The preset for the free memory of the best GPU."""
-    best = hardware.best()
-    free = best.free / GIB if best else 0.0
-    return [preset for preset in presets() if preset.memory_gb <= free or preset.memory_gb == 0][-1]
-
-
 def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
     """Every file but the converted data of the user's own file, which `apply_project` makes."""
     chosen = sample(answers.sample) if answers.sample else None
@@ -227,7 +196,7 @@ def train_values(answers: ProjectAnswers, preset: Preset) -> dict[str, Any]:
         **(sample(answers.sample).settings if answers.sample else {}),
         **answers.settings,
     }
-    values.setdefault("lora_alpha", 2 * values["lora_rank"])
+    values.setdefault("lora_alpha", 2 * values.get("lora_rank", preset.setting("lora_rank")))
     return values
 
 

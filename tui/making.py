@@ -17,14 +17,15 @@ from engine.data.prepare import row_warnings
 from engine.data.transform import convert
 from engine.errors import EXIT_OK, ConfigError, Problem
 from engine.hardware import probe
+from engine.memory.presets import recommend
 from engine.models import get_model
-from engine.project import ProjectAnswers, apply_project, plan_project, recommend, sample
+from engine.project import ProjectAnswers, apply_project, plan_project, sample
 from engine.runs.folder import slugify
 from engine.text import Phrase, clean
 from tui.phases import duration
 from tui.report import Report, command
 from tui.running import has_terminal, tell_outcome, tell_proof
-from tui.words import _, translate
+from tui.words import _, say, translate
 
 
 def convert_file(
@@ -97,13 +98,13 @@ def new_project(
         max_samples=max_samples,
         test_split=test_split,
     )
-    preset = recommend(probe())
+    preset = recommend(probe()).preset
     report = Report()
     written, converted = apply_project(answers, plan_project(answers, preset), force=force)
     for problem in row_warnings(converted.tally) if converted else []:
         report.problem(problem)
     settings = _("Settings for {preset}. {reason}")
-    report.say(settings.format(preset=translate(preset.title), reason=translate(preset.reason)))
+    report.say(settings.format(preset=say(preset.heading), reason=say(preset.why)))
     for file in written:
         print(file)
     replay = f"{command()} --replay {folder / 'config.yaml'}"
@@ -117,7 +118,7 @@ def run_demo(folder: Path, fresh: bool) -> int:
     answers = ProjectAnswers(folder=folder, model="smollm2-135m", sample=shown.name)
     with Report() as report:
         report.say(_("{title}. Project: {folder}").format(title=translate(shown.title), folder=folder))
-        plan = plan_project(answers, recommend(probe()))
+        plan = plan_project(answers, recommend(probe()).preset)
         # Settings that a person changed in the demo's files stay as they are.
         kept = [planned for planned in plan if planned.state != "in the way"]
         apply_project(answers, kept)

@@ -83,7 +83,7 @@ def _data(wizard: Wizard) -> list[Phrase]:
 
 def _preset(wizard: Wizard) -> list[Phrase]:
     machine = wizard.found("hardware")
-    return [Phrase(wizard.preset().reason)] if machine else []
+    return [wizard.preset().why] if machine else []
 
 
 def made(wizard: Wizard, outputs: Mapping[str, str]) -> list[Phrase]:

@@ -17,8 +17,9 @@ from engine.config.reading import parse_document, parse_value
 from engine.config.schema import MergeConfig, TrainConfig
 from engine.data.shapes import TARGETS, check_mapping
 from engine.errors import ConfigError, Problem, ProblemError
-from engine.hardware import GIB, Hardware, Host
-from engine.project import PlannedFile, Preset, ProjectAnswers, plan_project, presets, recommend
+from engine.hardware import Hardware, Host
+from engine.memory.presets import Preset, presets, recommend
+from engine.project import PlannedFile, ProjectAnswers, plan_project
 from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
 from engine.wizard.questions import Default, Question, Request
@@ -247,11 +248,8 @@ class Wizard:
         machine = self.found("hardware")
         if machine is None:
             return Default(presets()[0].name)
-        preset, best = recommend(machine.hardware), machine.hardware.best()
-        if best is None:
-            return Default(preset.name, Phrase("no GPU can be used here"))
-        reason = Phrase("{free} GB are free on {gpu}", {"free": f"{best.free / GIB:.0f}", "gpu": best.name})
-        return Default(preset.name, reason)
+        found = recommend(machine.hardware)
+        return Default(found.preset.name, found.reason)
 
     def project(self, *, without: str = "", replace: bool | None = None) -> ProjectAnswers:
         """The answers as the engine's project takes them.

@@ -12,7 +12,8 @@ from engine.config.schema import TrainConfig, fields, hints, meta
 from engine.data.readers import SUFFIXES
 from engine.data.shapes import TARGETS
 from engine.errors import Problem
-from engine.project import presets, sample, samples, train_values
+from engine.memory.presets import presets
+from engine.project import sample, samples, train_values
 from engine.text import Phrase, verbatim
 from engine.wizard.questions import NOTHING, Choice, Default, Kind, Question
 
@@ -262,14 +263,14 @@ def _preset() -> list[Question]:
             lambda wizard: tuple(
                 Choice(
                     preset.name,
-                    Phrase(preset.title),
+                    preset.heading,
                     Phrase(
                         "batch {batch} × {times}, {length} tokens, rank {rank}",
                         {
-                            "batch": preset.settings["per_device_train_batch_size"],
-                            "times": preset.settings["gradient_accumulation_steps"],
-                            "length": preset.settings["cutoff_len"],
-                            "rank": preset.settings["lora_rank"],
+                            "batch": preset.setting("per_device_train_batch_size"),
+                            "times": preset.setting("gradient_accumulation_steps"),
+                            "length": preset.setting("cutoff_len"),
+                            "rank": preset.setting("lora_rank"),
                         },
                     ),
                     recommended=preset.name == wizard.recommended().value,
@@ -363,7 +364,7 @@ def _setting(wizard: Wizard, name: str) -> Default:
     answers, preset = wizard.project(without=name, replace=False), wizard.preset()  # asked often, and no file matters
     values = train_values(answers, preset)
     if name in preset.settings and values.get(name) == preset.settings[name]:
-        return Default(values[name], Phrase("from the preset {title}", {"title": Phrase(preset.title)}))
+        return Default(values[name], Phrase("from the preset {title}", {"title": preset.heading}))
     if answers.sample and name in sample(answers.sample).settings:
         return Default(values[name], Phrase("suits the sample"))
     default = fields(TrainConfig)[name].default

@@ -23,7 +23,8 @@ from engine.data.registry import INFO_FILE, load_registry
 from engine.data.shapes import recognise
 from engine.data.transform import records_of
 from engine.errors import DataError, Problem, ProblemError
-from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, presets, sample
+from engine.memory.presets import presets
+from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, sample
 from engine.runs.control import again
 from engine.runs.folder import RunFolder
 from engine.text import Phrase, one_line

@@ -20,7 +20,8 @@ from engine.config.fates import entries, fates, key_table, known_keys, refused_v
 from engine.config.reading import dump, parse_document, read_document
 from engine.config.schema import MergeConfig, TrainConfig, fields
 from engine.errors import ConfigError
-from engine.project import Preset, ProjectAnswers, apply_project, plan_project, presets, samples
+from engine.memory.presets import Preset, shipped_presets
+from engine.project import ProjectAnswers, apply_project, plan_project, samples
 from tests.e2e.examples import examples, rebuilt
 
 FILE = Path(__file__).parent / "data" / "llamafactory_keys.tsv"
@@ -155,7 +156,7 @@ REFUSED_IN_EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("preset", presets(), ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", shipped_presets(), ids=lambda preset: preset.name)
 @pytest.mark.parametrize("name", samples())
 def test_what_our_scaffold_writes_llamafactory_takes(name: str, preset: Preset, tmp_path: Path) -> None:
     """Each key is one of 0.9.5's own; export takes none of TrainingArguments, which would end it there."""

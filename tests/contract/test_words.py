@@ -73,7 +73,7 @@ def test_the_walk_finds_what_there_is() -> None:
         "twice the rank",  # its usual value
         "the trainer knows which column holds the labels",  # keys.yaml
         "OFT turns the weights instead of adding to them, and is not among this version's methods",
-        "24 GB and up",  # a preset
+        "40 and 48 GB",  # a preset
         "A new identity: Lumi, made by the Northlight team",  # a sample
     } <= FOUND.keys()
     assert not {"4–64", "{hint}", ""} & FOUND.keys()

@@ -1,123 +1,213 @@
-"""GPUs through NVML: a broken driver or card is a reason and a slow run, never a traceback."""
+"""GPUs through NVML: whatever is broken is a reason with a remedy, and what is left stays usable."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import pwd
+import time
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from engine.hardware import GIB, host, probe
+from engine.hardware import GIB, Gpu, probe, visible_device
 from engine.project import recommend
+from engine.runs.surroundings import FIRST_NAMESPACE
+from tests.unit.nvml_reports import ReportedNvml, failure
+
+MIB = 1 << 20
 
 
-class NVMLError(Exception):
-    pass
+def card(uuid: str, free: float = 70, **members: Any) -> dict[str, Any]:
+    """A card of 80 GiB that says nothing beyond what is needed."""
+    sizes = {"total": 80 * GIB, "free": int(free * GIB), "used": int((80 - free) * GIB)}
+    return {"uuid": uuid, "name": "NVIDIA H100", "memory": sizes, **members}
 
 
-class NVMLError_LibraryNotFound(NVMLError):  # noqa: N801 -- NVML's own name
-    pass
+def cards(*there: dict[str, Any], **members: Any) -> ReportedNvml:
+    return ReportedNvml({"driver": "580.95.05", "cuda": 13000, "cards": list(there), **members})
 
 
-class NVMLError_DriverNotLoaded(NVMLError):  # noqa: N801
-    pass
-
-
-class NVMLError_NoPermission(NVMLError):  # noqa: N801
-    pass
-
-
-@dataclass
-class FakeNvml:
-    """Cards as (uuid, GiB free of 80); None is one that fell off the bus."""
-
-    cards: list[tuple[str, float] | None] = field(default_factory=list)
-    on_init: NVMLError | None = None
-    on_count: NVMLError | None = None
-    as_bytes: bool = False
-    open: int = 0
-    NVMLError = NVMLError
-
-    def nvmlInit(self) -> None:
-        if self.on_init:
-            raise self.on_init
-        self.open += 1
-
-    def nvmlShutdown(self) -> None:
-        self.open -= 1
-
-    def nvmlSystemGetDriverVersion(self) -> str | bytes:
-        return b"580.95.05" if self.as_bytes else "580.95.05"
-
-    def nvmlDeviceGetCount(self) -> int:
-        if self.on_count:
-            raise self.on_count
-        return len(self.cards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> tuple[str, float]:
-        card = self.cards[index]
-        if card is None:
-            raise NVMLError("GPU is lost")
-        return card
-
-    def nvmlDeviceGetMemoryInfo(self, handle: tuple[str, float]) -> SimpleNamespace:
-        return SimpleNamespace(total=80 * GIB, free=int(handle[1] * GIB))
-
-    def nvmlDeviceGetUUID(self, handle: tuple[str, float]) -> str | bytes:
-        return handle[0].encode() if self.as_bytes else handle[0]
-
-    def nvmlDeviceGetName(self, handle: tuple[str, float]) -> str | bytes:
-        return b"NVIDIA H100" if self.as_bytes else "NVIDIA H100"
-
-
-TWO = [("GPU-aaaa-1", 10.0), ("GPU-bbbb-2", 70.0)]
+TWO = (card("GPU-aaaa-1", 10), card("GPU-bbbb-2", 70))
+LOST = {"error": "GPU_IS_LOST"}
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
 
 
-@pytest.mark.parametrize("as_bytes", [False, True])
-def test_the_card_with_most_free_memory_is_best(as_bytes: bool) -> None:
-    nvml = FakeNvml(TWO, as_bytes=as_bytes)
-    hardware = probe(nvml)
-    assert [gpu.uuid for gpu in hardware.gpus] == ["GPU-aaaa-1", "GPU-bbbb-2"]
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A machine, not a container, where process 4242 is a python of ours."""
+    folder = tmp_path / "proc/4242"
+    folder.mkdir(parents=True)
+    (folder / "comm").write_text("python\n")
+    (folder / "cmdline").write_text("python\0train.py\0--token=hf_secret\0")
+    (tmp_path / "proc/self/ns").mkdir(parents=True)
+    (tmp_path / "proc/self/ns/pid").symlink_to(FIRST_NAMESPACE)
+    return tmp_path
+
+
+def test_one_card_with_all_its_fields(root: Path) -> None:
+    nvml = ReportedNvml.of("one_l4")
+    hardware = probe(nvml, root=root)
+    (gpu,) = hardware.gpus
+    assert (hardware.driver, hardware.cuda, hardware.fault, nvml.open) == ("570.86.15", (12, 8), "", 0)
+    assert (gpu.name, gpu.label, gpu.total, gpu.free, gpu.used) == (
+        "NVIDIA L4",
+        "0",
+        23034 * MIB,
+        (23034 - 494) * MIB,  # what the driver keeps for itself is neither free
+        0,  # nor used by others
+    )
+    assert (gpu.capability, gpu.bf16, gpu.fp8) == ((8, 9), True, True)
+    assert (gpu.temperature, gpu.power_limit, gpu.utilisation, gpu.nvlinks) == (41, 72, 0, 0)
+    assert (gpu.processes, gpu.slice, gpu.unified) == ((), None, False)
+
+
+def test_eight_cards_and_who_uses_one(root: Path) -> None:
+    hardware = probe(ReportedNvml.of("eight_h100"), root=root)
+    assert [gpu.index for gpu in hardware.gpus] == list(range(8))
+    assert {gpu.nvlinks for gpu in hardware.gpus} == {18}
+    busy = hardware.gpus[3]
+    assert (busy.used, busy.utilisation) == (61000 * MIB, 97)
+    (process,) = busy.processes
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert (process.pid, process.name, process.user, process.memory) == (4242, "python", me, 60 * GIB)
+    assert "secret" not in repr(hardware)
     best = hardware.best()
-    assert best and (best.uuid, best.name, best.free, best.total) == ("GPU-bbbb-2", "NVIDIA H100", 70 * GIB, 80 * GIB)
-    assert nvml.open == 0
-    assert hardware.driver == "580.95.05"
+    assert best and best.index == 0
+
+
+def test_in_a_container_a_pid_is_somebody_else_s(root: Path) -> None:
+    """NVML counts the machine's processes; /proc/4242 in here is another one."""
+    (root / "proc/self/ns/pid").unlink()
+    (root / "proc/self/ns/pid").symlink_to("pid:[4026533000]")
+    (process,) = probe(ReportedNvml.of("eight_h100"), root=root).gpus[3].processes
+    assert (process.pid, process.name, process.user) == (4242, "", "")
+
+
+def test_a_process_that_is_gone_has_no_name(root: Path) -> None:
+    there = cards(card("GPU-1", compute=[{"pid": 7, "used": None}], graphics=[{"pid": 7, "used": GIB}]))
+    (process,) = probe(there, root=root).gpus[0].processes
+    assert (process.pid, process.name, process.memory) == (7, "", GIB)
+
+
+def test_mig_slices_are_devices_of_their_own(root: Path) -> None:
+    hardware = probe(ReportedNvml.of("mig_a100"), root=root)
+    assert [(gpu.label, gpu.uuid[:12], gpu.total // MIB) for gpu in hardware.gpus] == [
+        ("0:0", "MIG-11111111", 40192),
+        ("0:2", "MIG-22222222", 9728),
+        ("1", "GPU-a1000001", 81920),
+    ]
+    part = hardware.gpus[1]
+    assert part.name == "NVIDIA A100-SXM4-80GB MIG 1g.10gb"
+    assert part.card == "GPU-a1000000-1111-2222-3333-444444444444"
+    assert (part.capability, part.bf16, part.fp8, part.temperature) == ((8, 0), True, False, 31)  # the card's
+    assert [process.pid for process in part.processes] == [23824]
+    assert hardware.gpus[0].processes == ()
+
+
+def test_a_worker_gets_a_slice_by_its_uuid(root: Path) -> None:
+    hardware = probe(ReportedNvml.of("mig_a100"), "0", root=root)
+    assert visible_device(hardware=hardware) == {"CUDA_VISIBLE_DEVICES": "MIG-11111111-aaaa-5bbb-8ccc-dddddddddddd"}
+    assert visible_device(use_cpu=True, hardware=hardware) == {"CUDA_VISIBLE_DEVICES": ""}
+    assert visible_device(hardware=probe(cards())) == {}
+
+
+def test_a_card_in_mig_mode_without_slices_says_so() -> None:
+    hardware = probe(cards(card("GPU-1", mig=[1, 1], max_slices=7, slices={})))
+    assert (hardware.gpus, hardware.fault) == ((), "lost")
+    assert "MIG mode" in str(hardware.reason) and "nvidia-smi -mig 0" in str(hardware.remedy)
+
+
+def test_a_part_without_memory_of_its_own_takes_the_hosts(root: Path) -> None:
+    """GB10: NVML does not support the question. A container's limit holds for it too."""
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    (root / "sys/fs/cgroup/memory.max").write_text(f"{2 * GIB}\n")
+    (root / "sys/fs/cgroup/memory.current").write_text(f"{GIB}\n")
+    (gpu,) = probe(ReportedNvml.of("gb10"), root=root).gpus
+    assert (gpu.unified, gpu.total, gpu.used) == (True, 2 * GIB, None)
+    assert 0 < gpu.free <= GIB
+    assert (gpu.power_limit, gpu.nvlinks, gpu.bf16) == (None, 0, True)
+
+
+def test_memory_that_cannot_be_had_for_another_reason_is_not_the_hosts() -> None:
+    broken = {**card("GPU-1"), "memory": {"error": "UNKNOWN"}, "memory_v1": {"error": "UNKNOWN"}}
+    hardware = probe(cards(broken, *TWO))
+    assert [gpu.uuid for gpu in hardware.gpus] == ["GPU-aaaa-1", "GPU-bbbb-2"]
+
+
+def test_an_older_driver_has_only_the_first_version_of_the_question() -> None:
+    old = card("GPU-1")
+    old["memory_v1"] = old.pop("memory")
+    old["memory"] = {"error": "FUNCTION_NOT_FOUND"}
+    (gpu,) = probe(cards(old)).gpus
+    assert (gpu.total, gpu.free, gpu.used, gpu.unified) == (80 * GIB, 70 * GIB, 10 * GIB, False)
+
+
+def test_every_field_may_be_unknown() -> None:
+    """A card that supports nothing but its memory and UUID."""
+    bare = {"uuid": "GPU-1", "memory": {"total": GIB, "free": GIB, "used": 0}, "links": {"error": "UNKNOWN"}}
+    hardware = probe(ReportedNvml({"cards": [bare]}))
+    (gpu,) = hardware.gpus
+    assert gpu == Gpu(0, "GPU-1", "NVIDIA GPU", GIB, GIB, 0)
+    assert (gpu.bf16, gpu.fp8, hardware.driver, hardware.cuda) == (None, None, "", None)
+
+
+def test_texts_may_be_bytes() -> None:
+    raw = {**card("GPU-1"), "uuid": b"GPU-1", "name": b"NVIDIA \xff"}
+    hardware = probe(ReportedNvml({"driver": b"580.95.05", "cards": [raw]}))
+    assert (hardware.driver, hardware.gpus[0].uuid, hardware.gpus[0].name) == ("580.95.05", "GPU-1", "NVIDIA \ufffd")
+
+
+def test_the_card_with_most_free_memory_is_best() -> None:
+    best = probe(cards(*TWO)).best()
+    assert best and (best.uuid, best.free) == ("GPU-bbbb-2", 70 * GIB)
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "fault", "reason", "remedy"),
     [
-        (NVMLError_LibraryNotFound("x"), "no NVIDIA driver is installed"),
-        (NVMLError_DriverNotLoaded("x"), "the NVIDIA driver is not loaded"),
-        (NVMLError_NoPermission("x"), "no permission to use the NVIDIA driver"),
-        (NVMLError("Driver/library version mismatch"), "Driver/library version mismatch"),
+        ("LIBRARY_NOT_FOUND", "no_driver", "no NVIDIA driver is installed", "--gpus all"),
+        ("DRIVER_NOT_LOADED", "not_loaded", "the NVIDIA driver is not loaded", "modprobe nvidia"),
+        ("NO_PERMISSION", "no_permission", "no permission to use the NVIDIA driver", "/dev/nvidia*"),
+        ("LIB_RM_VERSION_MISMATCH", "mismatch", "driver/library mismatch", "Reboot"),
+        ("UNKNOWN", "driver", "Unknown Error", "nvidia-smi"),
     ],
 )
-def test_without_a_driver_there_is_a_reason(error: NVMLError, reason: str) -> None:
-    hardware = probe(FakeNvml(on_init=error))
-    assert (hardware.gpus, str(hardware.reason), hardware.best()) == ((), reason, None)
+def test_what_is_wrong_with_a_driver_is_told_apart(error: str, fault: str, reason: str, remedy: str) -> None:
+    hardware = probe(ReportedNvml.failing(error))
+    assert (hardware.gpus, hardware.fault, hardware.best()) == ((), fault, None)
+    assert reason in str(hardware.reason) and remedy in str(hardware.remedy)
 
 
 def test_an_error_later_is_a_reason_too() -> None:
-    nvml = FakeNvml(TWO, on_count=NVMLError("Unknown Error"))
-    assert (probe(nvml).gpus, str(probe(nvml).reason)) == ((), "Unknown Error")
+    nvml = ReportedNvml({"driver": "580.95.05", "cards": {"error": "UNKNOWN"}})
+    hardware = probe(nvml)
+    assert (hardware.gpus, str(hardware.reason), hardware.driver) == ((), "Unknown Error", "580.95.05")
     assert nvml.open == 0
 
 
 def test_a_lost_card_leaves_the_others_usable() -> None:
-    hardware = probe(FakeNvml([None, *TWO]))
+    hardware = probe(cards(LOST, *TWO))
     assert [gpu.index for gpu in hardware.gpus] == [1, 2]
-    assert str(probe(FakeNvml([None])).reason) == "GPU is lost"
+    assert [str(note.text) for note in hardware.notes] == ["GPU 0 cannot be used: GPU is lost"]
+    alone = probe(cards(LOST))
+    assert (alone.fault, str(alone.reason)) == ("lost", "GPU 0 cannot be used: GPU is lost")
+    assert "dmesg" in str(alone.remedy)
 
 
-def test_no_card_at_all() -> None:
-    assert str(probe(FakeNvml()).reason) == "NVML lists no device"
+def test_a_driver_without_its_cuda_library_is_noticed() -> None:
+    """A container that was started for nvidia-smi only: every field is there, and nothing computes."""
+    hardware = probe(cards(*TWO, cuda={"error": "LIBRARY_NOT_FOUND"}))
+    assert (len(hardware.gpus), hardware.cuda) == (2, None)
+    (note,) = hardware.notes
+    assert "libcuda.so.1" in str(note.text) and "NVIDIA_DRIVER_CAPABILITIES" in str(note.remedy)
+    empty = probe(cards(cuda={"error": "LIBRARY_NOT_FOUND"}))
+    assert (empty.fault, str(empty.reason)) == ("no_device", "NVML lists no device")
 
 
 @pytest.mark.parametrize(
@@ -128,44 +218,99 @@ def test_no_card_at_all() -> None:
         ("1,0", ["GPU-aaaa-1", "GPU-bbbb-2"]),
         ("GPU-bbbb-2", ["GPU-bbbb-2"]),
         ("GPU-b", ["GPU-bbbb-2"]),
+        ("GPU-b,GPU-a", ["GPU-aaaa-1", "GPU-bbbb-2"]),
         (" 0 , ", ["GPU-aaaa-1"]),
+        ("1gpu", ["GPU-bbbb-2"]),  # CUDA reads digits and forgets the rest
+        ("0,7,1", ["GPU-aaaa-1"]),  # one that is not there ends the list
+        ("0,-1,1", ["GPU-aaaa-1"]),
+        ("0,GPU-bbbb-2", ["GPU-aaaa-1"]),
         ("", []),
         ("-1", []),
         ("7", []),
+        ("NoDevFiles", []),  # Slurm's word for none
+        ("all", []),
         ("GPU-none", []),
+        ("GPU-", []),  # could be either
+        ("0,0", []),
+        ("GPU-a,GPU-aaaa", []),
+        ("MIG-1", []),
     ],
 )
 def test_cuda_visible_devices_narrows(visible: str, kept: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler gave us these cards; the others belong to somebody else."""
-    assert [gpu.uuid for gpu in probe(FakeNvml(TWO), visible).gpus] == kept
+    """A scheduler gave us these cards; the others belong to somebody else. The rules are CUDA's."""
+    assert [gpu.uuid for gpu in probe(cards(*TWO), visible).gpus] == kept
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    hardware = probe(FakeNvml(TWO))
+    hardware = probe(cards(*TWO))
     assert [gpu.uuid for gpu in hardware.gpus] == kept
+    assert hardware.hidden == 2 - len(kept)
     assert bool(str(hardware.reason)) is not bool(kept)
+    assert (hardware.fault == "hidden") is not bool(kept)
+
+
+@pytest.mark.parametrize(
+    ("visible", "kept"),
+    [
+        ("0", ["0:0", "0:2"]),  # a card stands for its slices
+        ("1", ["1"]),
+        ("MIG-2222", ["0:2"]),
+        ("MIG-22222222-aaaa-5bbb-8ccc-dddddddddddd,MIG-1", ["0:0", "0:2"]),
+        ("GPU-a1000000", ["0:0", "0:2"]),
+        ("GPU-a100", []),  # could be either card
+        ("MIG-3", []),
+    ],
+)
+def test_slices_are_named_by_uuid(visible: str, kept: list[str]) -> None:
+    assert [gpu.label for gpu in probe(ReportedNvml.of("mig_a100"), visible).gpus] == kept
+
+
+@pytest.mark.parametrize(
+    ("visible", "order", "told"),
+    [
+        ("0", "", True),
+        ("0", "FASTEST_FIRST", True),
+        ("0", "PCI_BUS_ID", False),
+        ("GPU-3060", "", False),
+        ("0,1", "", False),  # all of them, whatever the order
+        ("", "", False),
+    ],
+)
+def test_numbers_of_cards_that_differ_are_doubtful(visible: str, order: str, told: bool) -> None:
+    """CUDA's 0 is the 4090, nvidia-smi's the 3060."""
+    notes = probe(ReportedNvml.of("mixed"), visible, order=order).notes
+    assert ["counts as nvidia-smi" in str(note.text) for note in notes] == [True] * told
+    assert probe(cards(*TWO), visible, order=order).notes == ()  # cards alike: nothing to confuse
+
+
+@pytest.mark.parametrize(("visible", "told"), [("0,7", "7"), ("GPU-none", "GPU-none"), ("1,1", "twice")])
+def test_what_cuda_ignores_is_told(visible: str, told: str) -> None:
+    (note,) = probe(cards(*TWO), visible).notes
+    assert told in str(note.text)
+
+
+def test_a_report_as_json_has_what_is_computed() -> None:
+    raw = probe(ReportedNvml.of("mig_a100"), "MIG-2222").as_dict()
+    assert (raw["cuda"], raw["hidden"], raw["fault"]) == ((12, 2), 2, None)
+    assert raw["gpus"][0]["label"] == "0:2" and raw["gpus"][0]["bf16"] is True
+    assert probe(ReportedNvml.failing("LIBRARY_NOT_FOUND")).as_dict()["reason"] == "no NVIDIA driver is installed"
 
 
 @pytest.mark.parametrize(
     ("free", "preset"), [(None, "cpu"), (2, "cpu"), (9, "8gb"), (17, "16gb"), (21, "16gb"), (23, "24gb"), (70, "24gb")]
 )
 def test_the_preset_fits_the_free_memory(free: float | None, preset: str) -> None:
-    cards: list[tuple[str, float] | None] = [] if free is None else [("GPU-x", free)]
-    assert recommend(probe(FakeNvml(cards))).name == preset
+    there = [] if free is None else [card("GPU-x", free)]
+    assert recommend(probe(cards(*there))).name == preset
 
 
 def test_the_real_library_answers_here() -> None:
     hardware = probe()
     assert hardware.gpus or str(hardware.reason)
+    assert isinstance(failure("UNKNOWN"), Exception)
 
 
-def test_memory_is_that_of_the_container(tmp_path: Path) -> None:
-    """A container with 2 GiB on a machine with more must not promise the machine's memory."""
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text("processor : 0\nmodel name : Fast CPU @ 3 GHz\n")
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text(f"{2 * GIB}\n")
-    (tmp_path / "sys/fs/cgroup/memory.current").write_text(f"{GIB}\n")
-    found = host(tmp_path)
-    assert (found.cpu, found.memory) == ("Fast CPU @ 3 GHz", 2 * GIB)
-    assert found.free <= GIB
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
-    assert host(tmp_path).memory > 2 * GIB
+def test_our_own_part_of_a_probe_is_quick(root: Path) -> None:
+    """100 ms are for NVML; eight cards with their links and processes must not add to them."""
+    nvml = ReportedNvml.of("eight_h100")
+    begun = time.perf_counter()
+    probe(nvml, root=root)
+    assert time.perf_counter() - begun < 0.1

@@ -11,13 +11,12 @@ import yaml
 
 from engine.config.jobs import load_job
 from engine.errors import ConfigError, DataError, Problem
-from engine.hardware import GIB, Gpu, Hardware
+from engine.hardware import Hardware
+from engine.memory.presets import recommend, shipped_presets
 from engine.project import (
     ProjectAnswers,
     apply_project,
     plan_project,
-    presets,
-    recommend,
     sample,
     samples,
 )
@@ -31,7 +30,7 @@ def answers(folder: Path, **changes: Any) -> ProjectAnswers:
 
 
 def make(given: ProjectAnswers, **options: Any) -> list[Path]:
-    written, _ = apply_project(given, plan_project(given, recommend(CPU)), **options)
+    written, _ = apply_project(given, plan_project(given, recommend(CPU).preset), **options)
     return written
 
 
@@ -57,7 +56,7 @@ def test_the_tree_is_the_one_of_the_readme(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in written)
 
 
-@pytest.mark.parametrize("preset", presets(), ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", shipped_presets(), ids=lambda preset: preset.name)
 def test_what_is_written_is_a_job_without_a_problem_or_note(tmp_path: Path, preset: Any) -> None:
     given = answers(tmp_path)
     apply_project(given, plan_project(given, preset))
@@ -96,7 +95,7 @@ def test_every_key_of_every_file_is_explained(tmp_path: Path) -> None:
 def test_doing_it_twice_changes_nothing(tmp_path: Path) -> None:
     given = answers(tmp_path)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in make(given)}
-    assert {planned.state for planned in plan_project(given, recommend(CPU))} == {"same"}
+    assert {planned.state for planned in plan_project(given, recommend(CPU).preset)} == {"same"}
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in make(given)} == before
 
 
@@ -131,7 +130,7 @@ def test_a_broken_registry_is_told_and_kept(tmp_path: Path) -> None:
     info.parent.mkdir()
     info.write_text('{"mine": ')
     with pytest.raises(DataError) as caught:
-        plan_project(answers(tmp_path), recommend(CPU))
+        plan_project(answers(tmp_path), recommend(CPU).preset)
     assert caught.value.problems[0].file == str(info)
     assert info.read_text() == '{"mine": '
 
@@ -168,19 +167,11 @@ def test_any_name_of_a_folder_works(tmp_path: Path, name: str) -> None:
     assert job.merge and job.merge.config.export_dir == f"{tmp_path}/{name}/models/{name}"
 
 
-def test_samples_and_presets_are_complete() -> None:
+def test_samples_are_complete() -> None:
     assert "identity" in samples()
     for name in samples():
         found = sample(name)
         assert found.title and 1 <= len(found.questions) <= 5 and json.loads(found.rows)
-    assert [preset.memory_gb for preset in presets()] == sorted(preset.memory_gb for preset in presets())
-    assert presets()[0].memory_gb == 0
-    assert all(preset.reason.endswith(".") for preset in presets())
     with pytest.raises(ConfigError) as caught:
         sample("none")
     assert caught.value.problems[0].params["known"] == list(samples())
-
-
-def test_the_preset_is_for_the_memory_that_is_free_now() -> None:
-    big = Gpu(0, "GPU-1", "H100", 80 * GIB, 8 * GIB)
-    assert recommend(Hardware((big,))).name == "8gb"

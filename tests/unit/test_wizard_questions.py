@@ -11,7 +11,7 @@ import pytest
 from engine.config.fates import key_table
 from engine.config.schema import TrainConfig, fields
 from engine.data.shapes import TARGETS
-from engine.project import presets
+from engine.memory.presets import presets
 from engine.text import Phrase
 from engine.wizard.facts import about
 from engine.wizard.questions import Question
@@ -116,7 +116,7 @@ def test_the_presets_are_the_guides(name: str, values: tuple[int, ...]) -> None:
         ((7.5,), "8gb", "8 GB are free on Card 0"),
         ((15.0,), "16gb", "15 GB are free on Card 0"),
         ((23.0,), "24gb", "23 GB are free on Card 0"),
-        ((8.0, 78.0), "24gb", "78 GB are free on Card 1"),
+        ((8.0, 78.0), "80gb", "78 GB are free on Card 1"),
     ],
 )
 def test_the_preset_follows_from_what_is_free_and_says_so(
@@ -137,7 +137,7 @@ def test_a_preset_brings_its_figures(tmp_path: Path) -> None:
     assert (batch.value, batch.reason.say()) == (2, "from the preset 16 GB")
     assert wizard.value("train.lora_rank") == 16
     assert wizard.value("train.lora_alpha") == 32
-    assert [phrase.say() for phrase in about(wizard, "preset")] == [wizard.preset().reason]
+    assert [phrase.say() for phrase in about(wizard, "preset")] == [wizard.preset().why.say()]
 
 
 def test_the_rank_moves_the_default_alpha(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import yaml
 
 from engine.config.jobs import load_job
 from engine.hardware import probe
-from engine.project import plan_project, presets, recommend
+from engine.memory.presets import recommend, shipped_presets
+from engine.project import plan_project
 from engine.wizard.desk import settle
 from engine.wizard.questions import Request
 from engine.wizard.session import Wizard
@@ -403,7 +404,7 @@ def test_a_damaged_registry_in_the_project_is_a_problem_of_the_review(tmp_path: 
     assert wizard.problems("review") and not wizard.in_the_way()
 
 
-@pytest.mark.parametrize("preset", [preset.name for preset in presets()])
+@pytest.mark.parametrize("preset", [preset.name for preset in shipped_presets()])
 def test_what_the_wizard_writes_is_a_job(tmp_path: Path, preset: str) -> None:
     """Its Start and --replay take the same file."""
     wizard = begun(tmp_path, project="here", preset=preset)
@@ -428,7 +429,7 @@ def test_the_same_answers_make_the_same_project_as_new(tmp_path: Path, monkeypat
                 "map_response": "say",
             }
             wizard = begun(cwd, **names, system="Be kind.", max_rows="1", data_format="sharegpt", project="here")
-            assert wizard.answer("preset", recommend(hardware).name) == []
+            assert wizard.answer("preset", recommend(hardware).preset.name) == []
             HereDesk().start(wizard, quiet)
         else:
             mapping = ["prompt=ask", "response=say"]
