@@ -14,24 +14,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 1024
+from engine.memory.job import CHUNK
 
 Adjust = Callable[[torch.Tensor], torch.Tensor]
 
 
-def summed_loss(lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def summed_loss(lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor, chunk: int = CHUNK) -> torch.Tensor:
     """hidden (labelled, width), targets (labelled,) → scalar fp32 sum. Zero with a gradient of zero when empty."""
     head = lm.get_output_embeddings()
     adjust = logit_adjustment(lm.config)
     if is_plain(head) and not any(parameter.requires_grad for parameter in head.parameters()) and adjust is None:
-        return _FrozenHead.apply(hidden, head.weight, head.bias, targets)
+        return _FrozenHead.apply(hidden, head.weight, head.bias, targets, chunk)
 
     def part(states: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
         logits = head(states).float()
         return F.cross_entropy(adjust(logits) if adjust else logits, answers, reduction="sum")
 
     # Where nothing is labelled there is one empty chunk: the head then gets a gradient of zero, as in the plain loss.
-    chunks = zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
+    chunks = zip(hidden.split(chunk), targets.split(chunk), strict=True)
     return torch.stack([checkpoint(part, states, answers, use_reentrant=False) for states, answers in chunks]).sum()
 
 
@@ -74,7 +74,12 @@ class _FrozenHead(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        chunk: int,
     ) -> torch.Tensor:
         compute = weight.dtype
         if torch.is_autocast_enabled(hidden.device.type):
@@ -84,22 +89,22 @@ class _FrozenHead(torch.autograd.Function):
         gradient = torch.empty_like(hidden) if wanted else None
         with torch.autocast(hidden.device.type, enabled=False):
             matrix, shift = weight.to(compute), None if bias is None else bias.to(compute)
-            for start in range(0, len(targets), CHUNK):
-                answers = targets[start : start + CHUNK]
-                logits = F.linear(hidden[start : start + CHUNK].to(compute), matrix, shift).float()
+            for start in range(0, len(targets), chunk):
+                answers = targets[start : start + chunk]
+                logits = F.linear(hidden[start : start + chunk].to(compute), matrix, shift).float()
                 norm = torch.logsumexp(logits, -1)
                 at = torch.arange(len(answers), device=hidden.device)
                 total += (norm - logits[at, answers]).sum()
                 if gradient is not None:
                     logits.sub_(norm[:, None]).exp_()
                     logits[at, answers] -= 1.0
-                    gradient[start : start + CHUNK] = logits.to(compute) @ matrix
+                    gradient[start : start + chunk] = logits.to(compute) @ matrix
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         # In fp32: rounding `upstream` (1 / labelled tokens, or a loss scale) would tilt the whole gradient.
-        return (gradient.float() * upstream).to(gradient.dtype), None, None, None
+        return (gradient.float() * upstream).to(gradient.dtype), None, None, None, None

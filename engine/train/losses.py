@@ -14,11 +14,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from engine.config.schema import TrainConfig
-from engine.train.head import CHUNK, logit_adjustment
+from engine.train.head import logit_adjustment
 from engine.train.packing import IGNORED
 
 TokenLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # fp32 logits (n, vocabulary), targets (n,) → (n,)
-Head = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]
+Head = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, int], dict[str, torch.Tensor]]  # int: of a chunk
 
 _EAFT_CANDIDATES, _EAFT_SCALE = 20, 3.0  # entropy over the 20 likeliest tokens, of which the largest is ln 20 ≈ 3
 
@@ -64,13 +64,15 @@ def chosen_loss(config: TrainConfig, label_smoothing: float = 0.0) -> TokenLoss 
 def summing(loss: TokenLoss) -> Head:
     """For packed rows: {"loss": the sum over targets}, zero with a gradient of zero when there are none."""
 
-    def compute(lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    def compute(
+        lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor, chunk: int
+    ) -> dict[str, torch.Tensor]:
         logits = _logits_of(lm)
 
         def part(states: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
             return loss(logits(states), answers).sum()
 
-        chunks = zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
+        chunks = zip(hidden.split(chunk), targets.split(chunk), strict=True)
         sums = [checkpoint(part, states, answers, use_reentrant=False) for states, answers in chunks]
         return {"loss": torch.stack(sums).sum()}
 
@@ -80,9 +82,11 @@ def summing(loss: TokenLoss) -> Head:
 def measuring(loss: TokenLoss) -> Head:
     """For packed rows without gradients: also {"right": (targets,), whether the likeliest token is the target}."""
 
-    def compute(lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    def compute(
+        lm: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor, chunk: int
+    ) -> dict[str, torch.Tensor]:
         logits, total, right = _logits_of(lm), hidden.new_zeros((), dtype=torch.float32), []
-        for states, answers in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True):
+        for states, answers in zip(hidden.split(chunk), targets.split(chunk), strict=True):
             found = logits(states)
             total += loss(found, answers).sum()
             right.append(found.argmax(-1) == answers)

@@ -19,6 +19,20 @@ MESSAGES: dict[str, Message] = {
         "Training with padded batches, as transformers does by itself: {reason}.",
         "The result is the same, only slower.",
     ),
+    "memory_retry": Message(
+        "Out of memory in step {step}. It is done again from its beginning with at most {tokens} tokens at a time, not "
+        "{before}, and {recompute} of {layers} layers computed again in backward; what is learned stays the same.",
+        "The rest of the run goes on so. Less at a time from the start: per_device_train_batch_size or cutoff_len.",
+    ),
+    "memory_retry_measuring": Message(
+        "Out of memory while measuring after step {step}. Going on with at most {tokens} tokens at a time instead of "
+        "{before}; what is measured stays the same.",
+        "Less at a time from the start: per_device_eval_batch_size",
+    ),
+    "oom_measuring": Message(
+        "Out of memory while measuring. {reason}",
+        "Lower per_device_eval_batch_size, then run the same command again: it goes on from the last checkpoint.",
+    ),
     "nan_loss": Message(
         "The loss of step {step} is {loss}; the step was not applied.",
         "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16), damaged base weights.",

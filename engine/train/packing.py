@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from engine.memory.job import CHUNK
 from engine.train.attention import Row
 from engine.train.head import summed_loss, token_losses
 
@@ -94,8 +95,9 @@ def packed_inputs(samples: list[Tokens]) -> dict[str, Any]:
 def install_packed_forward(lm: torch.nn.Module) -> None:
     """Teach a causal LM to take packed rows: forward(row=…, keep=…, targets=…) → {"loss": sum over targets}.
 
-    With per_token also {"losses": (targets,)}; with `head` (losses.py) what that computes instead. It goes through
-    forward, so that the hooks of peft, DDP and autocast see it. Everything else is as before.
+    With per_token also {"losses": (targets,)}; with `head` (losses.py) what that computes instead. `chunk`: labelled
+    positions whose logits exist at a time. It goes through forward, so that the hooks of peft, DDP and autocast see it.
+    Everything else is as before.
     """
     plain = lm.forward
 
@@ -106,7 +108,8 @@ def install_packed_forward(lm: torch.nn.Module) -> None:
         keep: torch.Tensor | None = None,
         targets: torch.Tensor | None = None,
         per_token: bool = False,
-        head: Callable[[Any, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]] | None = None,
+        head: Callable[[Any, torch.Tensor, torch.Tensor, int], dict[str, torch.Tensor]] | None = None,
+        chunk: int = CHUNK,
         **kwargs: Any,
     ) -> Any:
         if row is None:
@@ -114,8 +117,8 @@ def install_packed_forward(lm: torch.nn.Module) -> None:
         hidden = self.base_model(*args, row=row, use_cache=False, **kwargs).last_hidden_state[0, keep]
         assert targets is not None
         if head is not None:
-            return head(self, hidden, targets)
-        loss = summed_loss(self, hidden, targets)
+            return head(self, hidden, targets, chunk)
+        loss = summed_loss(self, hidden, targets, chunk)
         return {"loss": loss, "losses": token_losses(self, hidden, targets)} if per_token else {"loss": loss}
 
     lm.forward = types.MethodType(forward, lm)

@@ -14,7 +14,8 @@ from engine.train.pictures import plot_curves
 from engine.train.pissa import convert
 from engine.train.predict import PromptRows, write_predictions
 from engine.train.reporting import Reporter
-from engine.train.trainer import StepTrainer, name_base
+from engine.train.trainer import StepTrainer
+from engine.train.whole import name_base
 
 PREDICTIONS = "generated_predictions.jsonl"
 

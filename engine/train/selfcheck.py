@@ -14,6 +14,7 @@ from engine.text import Phrase
 from engine.train import attention
 from engine.train.attention import packed_rows
 from engine.train.packing import IGNORED, Tokens, packed_inputs
+from engine.train.random_state import RandomState
 
 _UNKNOWN_TERMS = Phrase("its attention has terms that the kernel does not know")
 # Largest difference of a sample's mean loss, relative to the loss; sums are rounded to the compute dtype.
@@ -67,8 +68,7 @@ def check(
     model.eval()
     mixed = torch.autocast(device.type, autocast) if autocast else contextlib.nullcontext()
     attention.seen = attention.Seen()
-    cpu_state = torch.get_rng_state()
-    cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    before = RandomState.now(device)
     try:
         with torch.no_grad(), mixed:
             on_device = [sample.to(device) for sample in chosen]
@@ -82,9 +82,7 @@ def check(
             differences = [(one - other).abs() / other.abs().clamp(min=1e-3) for one, other in pairs]
             worst = float(torch.stack(differences).max())
     finally:
-        torch.set_rng_state(cpu_state)
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state, device)
+        before.put_back()
         model.train()
     return _judge(model, worst, autocast or next(model.parameters()).dtype, longest)
 

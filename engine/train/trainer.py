@@ -7,74 +7,57 @@ aside; the call that ends it runs all their samples. Gradients add up, so this e
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache
 from torch.utils.data import SequentialSampler
-from transformers import Trainer
-from transformers.trainer_utils import EvalLoopOutput
 
-from engine.errors import Problem, RunError, StopRequested
-from engine.storage import write_json, write_whole
-from engine.train.accuracy import Accuracy, shares_of_packed, shares_of_padded
+from engine.errors import Problem, RunError
+from engine.memory.job import StepPlan
 from engine.train.attention import packed_rows
 from engine.train.checkpoints import prune_checkpoints, write_manifest
-from engine.train.losses import TokenLoss, cross_entropy, measuring, on_padded, summing
-from engine.train.metrics import similarity
+from engine.train.measuring import MeasuringTrainer
 from engine.train.optimisers import stable_phase
 from engine.train.packing import Tokens, bins, packed_inputs, spread, unpad
-from engine.train.predict import Answered, PromptRows, Writer
-from engine.train.whole import allow_cache
+from engine.train.random_state import RandomState
+from engine.train.recompute import recompute_layers
+from engine.train.shortage import Attempt, Shortage, attempt
+from engine.train.whole import allow_cache, name_base
 
 
-class StepTrainer(Trainer):
-    """Options beyond Trainer's: `packed` (else plain padded micro-batches), `token_budget` (tokens in a row),
+class StepTrainer(MeasuringTrainer):
+    """Options beyond MeasuringTrainer's: `before_first` (is given this trainer and the model as it trains, before
 
-    `keep_checkpoints` (None: all), `base_name` (of the base model, for adapter_config.json), `should_stop` (polled
-    between evaluation batches; between steps a callback does it), `token_loss` (None: cross-entropy), `accuracy`
-    (measure it too), `in_order` (do not shuffle), `writer` (writes the answers where a set is of prompts) and
-    `writing` (its settings while training).
+    step 1), `keep_checkpoints` (None: all), `base_name` (of the base model, for adapter_config.json), `in_order` (do
+    not shuffle). How many layers recompute is set on the model; a `recovery` sets it anew.
     """
 
     def __init__(
         self,
         *args: Any,
-        packed: bool = True,
-        token_budget: int = 4096,
+        before_first: Callable[[StepTrainer, torch.nn.Module], None] | None = None,
         keep_checkpoints: int | None = None,
         base_name: str = "",
-        should_stop: Callable[[], bool] = lambda: False,
-        token_loss: TokenLoss | None = None,
-        accuracy: bool = False,
         in_order: bool = False,
-        writer: Writer | None = None,
-        writing: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
-        if token_loss is not None:
-            kwargs["compute_loss_func"] = on_padded(token_loss)
-        super().__init__(*args, compute_metrics=Accuracy() if accuracy else None, **kwargs)
-        self.packed = packed
-        if packed:
+        super().__init__(*args, **kwargs)
+        if self.packed:
             self.model_accepts_loss_kwargs = True  # our forward leaves the division to us, so the count is needed
-        self.token_budget = token_budget
+        self.before_first = before_first
         self.keep_checkpoints = keep_checkpoints
         self.base_name = base_name
-        self.should_stop = should_stop
         self.in_order = in_order
-        self.writer, self.writing = writer, writing or {}
-        self.answered: list[Answered] = []  # of the last set of prompts
-        self.training_head = summing(token_loss) if token_loss else None
-        self.measuring_head = measuring(token_loss or cross_entropy) if accuracy else self.training_head
         self.step_loss = math.nan  # of the last optimiser step: mean over its labelled tokens
         self.step_tokens = 0  # without padding
         self.step_rows = 0
         self._held: list[dict[str, torch.Tensor]] = []
+        self._began: RandomState | None = None  # where the optimiser step's random numbers begin
         self._counted: torch.Tensor | int = 0
         self._plain_loss = 0.0
 
@@ -108,26 +91,85 @@ class StepTrainer(Trainer):
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """One call a batch, as Trainer makes them; the work is done in the last call of an optimiser step."""
+        if self.before_first is not None:
+            first, self.before_first = self.before_first, None
+            first(self, model)
         last = self.accelerator.sync_gradients
+        if not self._held:
+            self._began = RandomState.now(self.args.device)
         self._held.append(inputs)
         if not self.packed:
-            loss = super().training_step(model, spread(inputs), num_items_in_batch)
+            loss = self._insist(model, num_items_in_batch)
             self._plain_loss += float(loss)
         elif not last:
             return torch.zeros((), device=self.args.device)
         if last:
-            held, self._held = self._held, []
             counted, self._counted = self._counted, 0
-            samples = [sample for batch in held for sample in unpad(batch)]
-            self.step_tokens = sum(len(sample.ids) for sample in samples)
+            self.step_tokens = sum(int((batch["attention_mask"] > 0).sum()) for batch in self._held)
             if self.packed:
-                loss = self._packed_step(model, samples, counted)
+                loss = self._insist(model, counted)
                 self.step_loss = float(loss)
             else:
-                self.step_loss, self._plain_loss, self.step_rows = self._plain_loss, 0.0, len(held)
+                self.step_loss, self._plain_loss, self.step_rows = self._plain_loss, 0.0, len(self._held)
+            self._held = []
             if not math.isfinite(self.step_loss):
                 raise RunError(Problem("nan_loss", {"step": self.state.global_step + 1, "loss": str(self.step_loss)}))
         return loss
+
+    def _insist(self, model: torch.nn.Module, counted: Any) -> torch.Tensor:
+        """The loss of what is held, its gradients added; again from the step's beginning after a shortage of memory."""
+        if self.recovery is None:
+            return self.forward_backward(model, self._held if self.packed else self._held[-1:], counted)
+        again = self.packed
+        while True:
+            batches = self._held if again else self._held[-1:]
+            found = attempt(partial(self.forward_backward, model, batches, counted))
+            if not isinstance(found, Shortage):
+                return found - self._plain_loss if again and not self.packed else found
+            self.make_room(self.recovery.retry(self.plan, self.tried(self._held), found, self.state.global_step + 1))
+            again = True
+
+    def make_room(self, plan: StepPlan) -> None:
+        """Drop the gradients of a step that ran out of memory, and begin it anew with this plan."""
+        self.model.zero_grad()
+        if plan.recompute != self.plan.recompute:
+            recompute_layers(self.model, plan.recompute)
+        self.plan = plan
+        if self._began is not None:
+            self._began.put_back()
+
+    def tried(self, batches: list[dict[str, torch.Tensor]]) -> Attempt:
+        """How the current plan divides these batches."""
+        if self.packed:
+            rows = bins([sample for batch in batches for sample in unpad(batch)], self.plan.row_tokens)
+            largest = max(rows, key=lambda row: sum(len(sample.ids) for sample in row))
+            return Attempt(sum(len(sample.ids) for sample in largest), len(largest) > 1)
+        parts = [part["input_ids"] for batch in batches for part in self._parts(batch)]
+        largest_part = max(parts, key=lambda part: part.numel())
+        return Attempt(largest_part.numel(), len(largest_part) > 1 and self._divisible())
+
+    def forward_backward(
+        self, model: torch.nn.Module, batches: list[dict[str, torch.Tensor]], counted: Any
+    ) -> torch.Tensor:
+        """Add the gradients of these batches, as the plan divides them. Returns their loss, divided by `counted`."""
+        if self.packed:
+            return self._packed_step(model, [sample for batch in batches for sample in unpad(batch)], counted)
+        step = super().training_step
+        return torch.stack([step(model, part, counted) for batch in batches for part in self._parts(batch)]).sum()
+
+    def _parts(self, batch: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        """A padded batch in parts of at most the plan's tokens, where their losses add up to that of the whole."""
+        batch = spread(batch)
+        rows, width = batch["input_ids"].shape
+        at_once = max(1, self.plan.row_tokens // width) if self._divisible() else rows
+        columns = {name: tensor.split(at_once) for name, tensor in batch.items()}
+        return [dict(zip(columns, part, strict=True)) for part in zip(*columns.values(), strict=True)]
+
+    def _divisible(self) -> bool:
+        """Whether the loss of a padded batch is a sum over its labels, divided by their number in the whole step."""
+        text = self.model.config.get_text_config()
+        summed = self.model_accepts_loss_kwargs or self.compute_loss_func is not None
+        return bool(summed) and not getattr(text, "output_router_logits", False)
 
     def _packed_step(self, model: torch.nn.Module, samples: list[Tokens], counted: Any) -> torch.Tensor:
         """Forward and backward of a whole optimiser step. Returns the mean loss over its labelled tokens."""
@@ -137,7 +179,7 @@ class StepTrainer(Trainer):
         if every is not None and self.state.global_step % every == 0:
             clear_device_cache()
         device = self.args.device
-        rows = bins([sample.to(device) for sample in samples], self.token_budget)
+        rows = bins([sample.to(device) for sample in samples], self.plan.row_tokens)
         self.step_rows = len(rows)
         # DDP averages gradients over processes; the count is that of all of them when Trainer gathered it.
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
@@ -148,96 +190,11 @@ class StepTrainer(Trainer):
                 apart = contextlib.nullcontext() if number == len(rows) else self.accelerator.no_sync(model)
                 with apart:
                     with self.compute_loss_context_manager():
-                        loss = model(**packed_inputs(row), head=self.training_head)["loss"] * scale
+                        inputs = packed_inputs(row)
+                        loss = model(**inputs, head=self.training_head, chunk=self.plan.chunk)["loss"] * scale
                     self.accelerator.backward(loss)  # outside autocast, as Trainer does it
                 total += loss.detach()
         return total
-
-    def prediction_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        prediction_loss_only: bool,
-        ignore_keys: Any = None,
-    ) -> tuple[torch.Tensor | None, Any, Any]:
-        """Trainer's evaluation loss of a batch, from packed rows where they are in use.
-
-        With accuracy (loss, shares (samples, 1), zeros): compute_metrics needs something in the place of labels.
-        """
-        if self.should_stop():
-            self._leave_checkpoint()
-            raise StopRequested
-        if self.packed:
-            loss, shares = self._packed_loss(model, self._prepare_inputs(inputs))
-        elif prediction_loss_only:
-            return super().prediction_step(model, spread(inputs), True, ignore_keys)
-        else:
-            inputs = spread(inputs)
-            labels = inputs["labels"]
-            loss, logits, _ = super().prediction_step(model, inputs, False, ignore_keys)
-            if isinstance(logits, tuple):  # other outputs beside the logits, such as those of a router
-                logits = next(part for part in logits if part.dim() == 3)
-            shares = shares_of_padded(logits, labels.to(logits.device))
-        return loss, shares, None if shares is None else torch.zeros_like(shares)
-
-    def _packed_loss(
-        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(mean loss over the batch's labels, shares of right tokens (samples, 1) where they are measured)."""
-        counted = self._get_num_items_in_batch([inputs], self.args.device)
-        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        samples = unpad(inputs)
-        total = torch.zeros((), device=self.args.device)
-        shares: dict[int, torch.Tensor] = {}
-        with torch.no_grad(), packed_rows(), self.compute_loss_context_manager():
-            for row in bins(samples, self.token_budget):
-                found = model(**packed_inputs(row), head=self.measuring_head)
-                total += found["loss"]
-                if "right" in found:
-                    parts = shares_of_packed(found["right"], row)
-                    shares |= {id(sample): share for sample, share in zip(row, parts, strict=True)}
-        loss = total * processes / torch.as_tensor(counted)
-        return loss, torch.stack([shares[id(sample)] for sample in samples])[:, None] if shares else None
-
-    def evaluation_loop(
-        self,
-        dataloader: Any,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: Any = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Trainer's; a set of prompts is answered, and the answers are compared with the expected ones."""
-        rows = dataloader.dataset
-        if self.writer is None or not isinstance(rows, PromptRows):
-            # As Seq2SeqTrainer and so LLaMA-Factory: a last, smaller batch counts as much as the others.
-            self.gather_function = self.accelerator.gather
-            return super().evaluation_loop(
-                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
-            )
-        self._optimiser_mode("eval")
-        try:
-            with self.accelerator.autocast():
-                self.answered = self.writer.write(
-                    self.model, rows.prompts, **(self.writing if self.is_in_train else {})
-                )
-        except StopRequested:
-            self._leave_checkpoint()
-            raise
-        found = similarity(row.compared for row in self.answered)
-        return EvalLoopOutput(None, None, {f"{metric_key_prefix}_{name}": found[name] for name in found}, len(rows))
-
-    def _optimiser_mode(self, name: str) -> None:
-        """Schedule-free optimisers hold other weights while measuring than while training; others have no modes."""
-        change = getattr(self.optimizer, name, None)
-        if callable(change):
-            change()
-
-    def _leave_checkpoint(self) -> None:
-        """A stop while measuring: what is left behind must be resumable. Nothing where nothing was trained."""
-        if self.optimizer is not None:
-            self.args.save_only_model = False
-            self._save_checkpoint(self.model, trial=None)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -253,22 +210,3 @@ class StepTrainer(Trainer):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         write_manifest(folder)
         prune_checkpoints(folder, self.keep_checkpoints, spare=self.state.best_model_checkpoint)
-
-
-def name_base(folder: Path, name: str) -> None:
-    """Call the base model by `name` in a saved adapter, and list its modules in an order that never changes.
-
-    While saving, peft must know the base by its folder: it would ask the hub for a name, each time. Its modules are a
-    set, whose order is another in every process: the same run would not write the same file.
-    """
-    file = folder / "adapter_config.json"
-    if not name or not file.exists():
-        return
-    config = json.loads(file.read_text(encoding="utf-8"))
-    before, config["base_model_name_or_path"] = config["base_model_name_or_path"], name
-    if isinstance(config.get("target_modules"), list):
-        config["target_modules"].sort()
-    write_json(file, config, mode=0o644)
-    card = folder / "README.md"
-    if before and card.exists():
-        write_whole(card, card.read_text(encoding="utf-8").replace(before, name), mode=0o644)

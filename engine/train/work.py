@@ -18,6 +18,7 @@ from engine.data.prepare import Prepared, prepare
 from engine.data.sets import EVAL
 from engine.data.tokenized import is_tokenized, save_tokenized
 from engine.errors import Problem, StopRequested
+from engine.memory.job import StepPlan
 from engine.outputs import mark_finished, mark_started
 from engine.runs.worker import Work
 from engine.text import Phrase, verbatim
@@ -223,7 +224,7 @@ def _trainer(
         data_collator=Pad(pad),
         processing_class=prepared.tokenizer,
         packed=packed,
-        token_budget=budget,
+        plan=StepPlan(budget),
         keep_checkpoints=config.save_total_limit,
         base_name=spec["model_name"],
         should_stop=work.should_stop,

@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, MistralConfig, Trainer, TrainingArguments
 
+from engine.memory.job import StepPlan
 from engine.train import attention
 from engine.train.attention import NAME, Row, attend
 from engine.train.batches import Pad
@@ -128,7 +129,7 @@ def test_a_lora_step_in_bfloat16_is_trainers(ampere, tmp_path):
     if torch.cuda.device_count() > 1:
         pytest.skip("Trainer would split the batch over the devices: set CUDA_VISIBLE_DEVICES to one")
     padded = one_step(Trainer, tmp_path / "theirs", False)
-    packed = one_step(StepTrainer, tmp_path / "mine", True, token_budget=150)
+    packed = one_step(StepTrainer, tmp_path / "mine", True, plan=StepPlan(150))
     assert packed["loss"] == pytest.approx(padded["loss"], rel=5e-3)
     assert packed["grad_norm"] == pytest.approx(padded["grad_norm"], rel=5e-2)
 

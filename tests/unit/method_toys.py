@@ -23,6 +23,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 
 from engine.config.schema import TrainConfig
+from engine.memory.job import StepPlan
 from engine.train.batches import Pad
 from engine.train.methods import prepare_model
 from engine.train.optimisers import own_optimiser
@@ -120,7 +121,9 @@ class Watch(TrainerCallback):
 
 def train(cls, folder: Path, model, *, config: TrainConfig | None = None, data=None, callbacks=(), resume=None, **more):
     """Train for a few steps; (trainer, gradients by step). `config` brings an optimiser of its own."""
-    own = {name: more.pop(name) for name in ("packed", "token_budget") if name in more}
+    own = {name: more.pop(name) for name in ("packed",) if name in more}
+    if "token_budget" in more:
+        own["plan"] = StepPlan(more.pop("token_budget"))
     settings = {
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 2,

@@ -164,7 +164,7 @@ def test_a_head_that_is_wrong_in_training_is_found_out(monkeypatch):
     monkeypatch.undo()
     model = build("llama").requires_grad_(False)
     monkeypatch.setattr(
-        head._FrozenHead, "forward", lambda ctx, hidden, weight, bias, targets: torch.tensor(1.0 * len(targets))
+        head._FrozenHead, "forward", lambda ctx, hidden, weight, bias, targets, chunk: torch.tensor(1.0 * len(targets))
     )
     assert not check(model, samples(), CPU, None).packed
 

@@ -25,6 +25,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from engine.errors import RunError, StopRequested
+from engine.memory.job import StepPlan
 from engine.train import attention
 from engine.train.attention import NAME
 from engine.train.batches import Pad
@@ -42,6 +43,8 @@ OWN = (
     "token_loss",
     "accuracy",
     "in_order",
+    "recovery",
+    "before_first",
     "writer",
     "writing",
 )
@@ -137,6 +140,8 @@ def recording(parent):
 
 def make(cls, folder, model, data, *, callbacks=(), **more):
     own = {name: more.pop(name) for name in OWN if name in more}
+    if "token_budget" in own:
+        own["plan"] = StepPlan(own.pop("token_budget"))
     more_sets = more.pop("eval_sets", None)
     settings = {
         "per_device_train_batch_size": 2,
