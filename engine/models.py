@@ -53,7 +53,7 @@ def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
         raise ConfigError(Problem("file_unreadable", {"path": str(path), "reason": reason})) from None
     if not (path / "config.json").exists():
         if (path / "adapter_config.json").exists():
-            base = _json(path / "adapter_config.json").get("base_model_name_or_path", "?")
+            base = read_json(path / "adapter_config.json").get("base_model_name_or_path", "?")
             raise ConfigError(Problem("model_is_adapter", {"path": str(path), "base": base}))
         raise ConfigError(
             Problem("model_folder_incomplete", {"path": str(path), "missing": "config.json", "found": found})
@@ -69,7 +69,7 @@ def inspect_model(path: Path, name: str | None = None) -> ModelFolder:
     ]
     if missing:
         raise ConfigError(Problem("model_folder_incomplete", {"path": str(path), "missing": missing, "found": found}))
-    config = _json(path / "config.json")
+    config = read_json(path / "config.json")
     inner = config.get("text_config") or config
     parameters, size = 0, 0
     dtypes: dict[str, int] = {}
@@ -106,7 +106,7 @@ def _listed_shards(path: Path) -> list[str]:
     index = path / _INDEX
     if not index.exists():
         return []
-    weights = _json(index).get("weight_map")
+    weights = read_json(index).get("weight_map")
     if not isinstance(weights, dict) or not weights:
         raise ConfigError(Problem("json_damaged", {"file": str(index), "reason": Phrase("no weight_map")}))
     return list(dict.fromkeys(map(str, weights.values())))
@@ -116,7 +116,7 @@ def _missing_shards(path: Path) -> list[str]:
     return [name for name in _listed_shards(path) if not (path / name).exists()]
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises ConfigError where there is none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -187,6 +187,26 @@ def get_model(
         return inspect_model(hub_download(name, progress, code=code, revision=revision, cache_dir=cache_dir), name)
 
 
+def hub_config(name: str, revision: str | None = None, cache_dir: str | None = None) -> Path:
+    """The config.json of a hub model whose weights need not be here: from the hub's cache, else from the hub.
+
+    Raises ConfigError where neither has it.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    from engine import builtin_model
+
+    asked = builtin_model.HUB_NAME if builtin_model.is_builtin(name) else name
+    with _hub_asked(asked):
+        cached = try_to_load_from_cache(asked, "config.json", cache_dir=cache_dir, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
+        _require_online()
+        return Path(
+            hf_hub_download(asked, "config.json", revision=revision, cache_dir=cache_dir, etag_timeout=HUB_PATIENCE)
+        )
+
+
 def model_of(config: TrainConfig | MergeConfig, progress: Progress) -> ModelFolder:
     """The base model that a config names. Raises as `get_model` does."""
     return get_model(
@@ -223,7 +243,7 @@ def look_up(name: str) -> int:
 
 def foreign_code(path: Path) -> list[str]:
     """What trust_remote_code would let run: Python files of a model folder, and other repositories it names."""
-    named = [str(entry) for entry in _strings(_json(path / "config.json").get("auto_map"))]
+    named = [str(entry) for entry in _strings(read_json(path / "config.json").get("auto_map"))]
     others = {entry.partition("--")[0] for entry in named if "--" in entry}
     return sorted({file.name for file in path.glob("*.py")} | others)
 
