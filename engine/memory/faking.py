@@ -155,9 +155,7 @@ class PackedLinear(torch.nn.Linear):
         scales = count // 64
         sizes = [scales, 4 * -(-scales // 256)] if double else [4 * scales]
         parts = [count // 2, *sizes] if bits == 4 else [count, 4 * layer.out_features]
-        self.weight = torch.nn.Parameter(
-            torch.empty(parts[0], dtype=torch.uint8, device="meta"), requires_grad=False
-        )
+        self.weight = torch.nn.Parameter(torch.empty(parts[0], dtype=torch.uint8, device="meta"), requires_grad=False)
         self.bias = layer.bias
         for number, size in enumerate(parts[1:]):
             self.register_buffer(f"scale_{number}", torch.empty(size, dtype=torch.uint8, device="meta"))
@@ -173,7 +171,9 @@ class PackedLinear(torch.nn.Linear):
 
 class _Packed4(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, outputs: int, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, outputs: int, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         ctx.save_for_backward(weight)
         ctx.inputs = x.shape[-1]
         return torch.nn.functional.linear(x, x.new_empty((outputs, ctx.inputs)), bias)
@@ -187,7 +187,9 @@ class _Packed8(torch.autograd.Function):
     """bitsandbytes' MatMul8bitLt: the input as fp16 and in 8 bits in passing, the input itself kept."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, outputs: int, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, outputs: int, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
         half = flat.to(torch.float16)
         small = torch.empty(half.shape, dtype=torch.int8)

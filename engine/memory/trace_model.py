@@ -140,9 +140,7 @@ def signatures(model: torch.nn.Module, layers: torch.nn.ModuleList, text: Any) -
     kinds = getattr(text, "layer_types", None) or [None] * len(layers)
     found = []
     for layer, kind in zip(layers, kinds, strict=True):
-        parts = tuple(
-            (name, tuple(p.shape), p.dtype, p.requires_grad) for name, p in sorted(layer.named_parameters())
-        )
+        parts = tuple((name, tuple(p.shape), p.dtype, p.requires_grad) for name, p in sorted(layer.named_parameters()))
         again = getattr(layer, "gradient_checkpointing", False)
         numbers = tuple(
             (name, value)

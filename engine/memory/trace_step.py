@@ -86,7 +86,12 @@ def padded_batch(recipe: Recipe, plan: StepPlan) -> dict[str, Any]:
     """What the model's own forward takes: samples of one width, with a mask."""
     ids = torch.zeros(recipe.micro_batch, -(-plan.row_tokens // recipe.micro_batch), dtype=torch.long)
     count = torch.ones((), dtype=torch.long)
-    return {"input_ids": ids, "labels": ids.clone(), "attention_mask": torch.ones_like(ids), "num_items_in_batch": count}
+    return {
+        "input_ids": ids,
+        "labels": ids.clone(),
+        "attention_mask": torch.ones_like(ids),
+        "num_items_in_batch": count,
+    }
 
 
 def _mark(layers: torch.nn.ModuleList, recorder: Recorder) -> None:

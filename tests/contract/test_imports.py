@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FRONT_ENDS = {"rich", "textual", "typer", "questionary", "tui", "click", "prompt_toolkit"}
 HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "textual", "matplotlib", "gguf"}
-WORKERS = ("engine/train/", "engine/merge/", "engine/chat/")
+WORKERS = ("engine/train/", "engine/merge/", "engine/chat/", "engine/memory/trace_", "engine/memory/faking")
 
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 WIZARD = sorted((ROOT / "engine" / "wizard").glob("*.py"))
