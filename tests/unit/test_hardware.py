@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from engine.hardware import GIB, Gpu, probe, visible_device
-from engine.project import recommend
 from engine.runs.surroundings import FIRST_NAMESPACE
 from tests.unit.nvml_reports import ReportedNvml, failure
 
@@ -278,7 +277,8 @@ def test_numbers_of_cards_that_differ_are_doubtful(visible: str, order: str, tol
     """CUDA's 0 is the 4090, nvidia-smi's the 3060."""
     notes = probe(ReportedNvml.of("mixed"), visible, order=order).notes
     assert ["counts as nvidia-smi" in str(note.text) for note in notes] == [True] * told
-    assert probe(cards(*TWO), visible, order=order).notes == ()  # cards alike: nothing to confuse
+    alike = probe(cards(*TWO), visible, order=order).notes
+    assert not any("counts as nvidia-smi" in str(note.text) for note in alike)
 
 
 @pytest.mark.parametrize(("visible", "told"), [("0,7", "7"), ("GPU-none", "GPU-none"), ("1,1", "twice")])
@@ -292,14 +292,6 @@ def test_a_report_as_json_has_what_is_computed() -> None:
     assert (raw["cuda"], raw["hidden"], raw["fault"]) == ((12, 2), 2, None)
     assert raw["gpus"][0]["label"] == "0:2" and raw["gpus"][0]["bf16"] is True
     assert probe(ReportedNvml.failing("LIBRARY_NOT_FOUND")).as_dict()["reason"] == "no NVIDIA driver is installed"
-
-
-@pytest.mark.parametrize(
-    ("free", "preset"), [(None, "cpu"), (2, "cpu"), (9, "8gb"), (17, "16gb"), (21, "16gb"), (23, "24gb"), (70, "24gb")]
-)
-def test_the_preset_fits_the_free_memory(free: float | None, preset: str) -> None:
-    there = [] if free is None else [card("GPU-x", free)]
-    assert recommend(probe(cards(*there))).name == preset
 
 
 def test_the_real_library_answers_here() -> None:
