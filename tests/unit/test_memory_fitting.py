@@ -10,7 +10,8 @@ import pytest
 from engine.config.overrides import with_overrides
 from engine.config.reading import Document
 from engine.config.schema import TrainConfig
-from engine.memory.fitting import Case, Fit, changes, fit, look
+from engine.memory.case import Case, look
+from engine.memory.fitting import Fit, changes, fit
 from engine.memory.job import DataShape, Device, Parts, Recipe, StepPlan
 
 LAYERS = 10
