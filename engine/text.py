@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 Translate = Callable[[str], str]  # an English source string to the person's language
@@ -52,6 +53,11 @@ class Phrase:
 
 
 NOTHING = Phrase("")
+
+
+def listed(parts: Sequence[Phrase]) -> Phrase:
+    """`parts`, at least one, one after the other."""
+    return reduce(lambda first, second: Phrase("{first}, {second}", {"first": first, "second": second}), parts)
 
 
 def verbatim(text: object) -> Phrase:

@@ -10,7 +10,10 @@ import typer
 from engine.errors import EXIT_FAILED, Problem, ProblemError
 from tui.arguments import WITH_CHANGES, Changes
 from tui.datacheck import data
+from tui.doctor import doctor
+from tui.estimating import estimate
 from tui.preprocessing import preprocess
+from tui.presets import presets
 
 app = typer.Typer(
     name="sft-wizard",
@@ -35,6 +38,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at
 Force = Annotated[bool, typer.Option("--force", help="Train even where the data would ruin the run.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start it, print the run's id, and return.")]
 RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="End with exit code 3 where no GPU can be used.")]
+Fit = Annotated[
+    bool, typer.Option("--fit", help="Where it would not fit into memory, change what must be: exact changes first.")
+]
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the full screen.")]
 Lang = Annotated[str | None, typer.Option("--lang", metavar="en|zh", help="Language (default: of the locale).")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")]
@@ -82,6 +88,7 @@ def root(
     require_gpu: RequireGpu = False,
     force: Force = False,
     detach: Detach = False,
+    fit: Fit = False,
     plain: Plain = False,
     lang: Lang = None,
     ascii_only: Ascii = False,
@@ -98,7 +105,7 @@ def root(
     if context.invoked_subcommand:
         return
     if replay is None:
-        if overrides or dry_run or fresh or as_json or require_gpu or force or detach:
+        if overrides or dry_run or fresh or as_json or require_gpu or force or detach or fit:
             raise typer.BadParameter("is needed with these options", param_hint="--replay FILE")
         from tui.opening import open_wizard
 
@@ -115,6 +122,7 @@ def root(
             require_gpu=require_gpu,
             force=force,
             detach=detach,
+            fit=fit,
         )
     )
 
@@ -130,6 +138,7 @@ def train(
     require_gpu: RequireGpu = False,
     force: Force = False,
     detach: Detach = False,
+    fit: Fit = False,
 ) -> None:
     """Train by a train config (LLaMA-Factory's keys); Ctrl+C saves, the same command resumes."""
     from tui.configs import asked
@@ -147,6 +156,7 @@ def train(
             force=force,
             only="train",
             detach=detach,
+            fit=fit,
         )
     )
 
@@ -262,6 +272,9 @@ def demo(
 
 app.add_typer(data, name="data")
 app.command(context_settings=WITH_CHANGES)(preprocess)
+app.command()(presets)
+app.command(context_settings=WITH_CHANGES)(estimate)
+app.command()(doctor)
 
 
 @app.command(context_settings=WITH_CHANGES)
