@@ -16,4 +16,23 @@ MESSAGES: dict[str, Message] = {
         "--gpu-memory takes the free memory of a GPU in GB, above 0 and up to {largest}, not {given}.",
         "For example: --gpu-memory 16",
     ),
+    "trace_failed": Message(
+        "A step of this model could not be traced: {reason}.",
+        "The quick estimate stands in its place; it may be off by more.",
+    ),
+    "model_config_incomplete": Message(
+        "The model's config.json cannot be used for an estimate: {field}: {reason}.",
+        "Take the model's original config.json, or correct the field.",
+    ),
+    "size_from_config": Message(
+        "{name} is not on this machine: its size is that of its config.json, and its data are not counted."
+    ),
+    "data_not_counted": Message(
+        "The data are not counted ({reason}): every sample is taken to have cutoff_len = {cutoff} tokens.",
+    ),
+    "merge_not_known": Message("What the merge needs is not known: {name} is not on this machine."),
+    "nothing_fits": Message(
+        "No change of the settings makes this job fit: it needs {needed} GB at least, {free} GB are free.",
+        "Take a smaller model ({smaller}) or a GPU with more free memory; sft-wizard estimate shows the parts.",
+    ),
 }
