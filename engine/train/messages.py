@@ -19,6 +19,26 @@ MESSAGES: dict[str, Message] = {
         "Training with padded batches, as transformers does by itself: {reason}.",
         "The result is the same, only slower.",
     ),
+    "memory_unknown": Message(
+        "What a step of this model ({model_type}) takes cannot be estimated: {reason}.",
+        "Micro-batches are those of the config; on a GPU every layer recomputes unless disable_gradient_checkpointing "
+        "says otherwise.",
+    ),
+    "memory_tight": Message(
+        "This may not fit: about {needed} GiB are needed at least and {free} GiB are there for it on {device}. "
+        "Going on with the smallest micro-batches.",
+        "What would make it fit: sft-wizard estimate FILE",
+    ),
+    "memory_too_small": Message(
+        "The weights and what the optimiser keeps take {alone} GiB, and {free} GiB are there for it on {device}. With "
+        "activations about {needed} GiB are needed.",
+        "Use finetuning_type: lora, a lower lora_rank, quantization_bit: 4, or a smaller model; or end what else uses "
+        "the device. Ranked: sft-wizard estimate FILE",
+    ),
+    "memory_probe_short": Message(
+        "A first try of the longest batch ran out of memory. Going on with at most {tokens} tokens at a time, not "
+        "{before}, and {recompute} of {layers} layers computed again in backward; what is learned stays the same."
+    ),
     "memory_retry": Message(
         "Out of memory in step {step}. It is done again from its beginning with at most {tokens} tokens at a time, not "
         "{before}, and {recompute} of {layers} layers computed again in backward; what is learned stays the same.",

@@ -132,11 +132,15 @@ class StepTrainer(MeasuringTrainer):
     def make_room(self, plan: StepPlan) -> None:
         """Drop the gradients of a step that ran out of memory, and begin it anew with this plan."""
         self.model.zero_grad()
+        self.use_plan(plan)
+        if self._began is not None:
+            self._began.put_back()
+
+    def use_plan(self, plan: StepPlan) -> None:
+        """Take this one from the next row on."""
         if plan.recompute != self.plan.recompute:
             recompute_layers(self.model, plan.recompute)
         self.plan = plan
-        if self._began is not None:
-            self._began.put_back()
 
     def tried(self, batches: list[dict[str, torch.Tensor]]) -> Attempt:
         """How the current plan divides these batches."""
