@@ -61,8 +61,9 @@ class Recipe:
     quantisation constants are quantised too. autocast: dtype that is calculated in, None for that of the weights.
     trained: dtype of trained parameters and of their gradients. targets: last names of the linear layers with an
     adapter (lora), saved: last names of modules trained in full beside it. trained_layers: layers that learn wholly
-    (freeze). state: bytes of optimiser state for each trained element. packed: rows without padding and the head at
-    labels only; otherwise padded micro-batches of `micro_batch` samples with logits at every position.
+    (freeze). state: bytes of optimiser state for each trained element; update: what the optimiser's step takes for each
+    in passing. packed: rows without padding and the head at labels only; otherwise padded micro-batches of
+    `micro_batch` samples with logits at every position.
     attention: varlen (CUDA), sdpa (one sample at a time), eager (a score for each pair of tokens is kept).
     """
 
@@ -83,6 +84,7 @@ class Recipe:
     packed: bool
     micro_batch: int
     attention: Literal["varlen", "sdpa", "eager"]
+    update: float = 0.0
     all_recompute: bool | None = None  # the config insists on all layers or on none; None: chosen from memory
 
     @property

@@ -45,3 +45,12 @@ def state_bytes(config: TrainConfig, trained: str, shape: ModelShape) -> float:
     if any(part in name for part in ("bnb", "paged", "lion", "ademamix")):
         return 4.0 * count
     return float(width * count)
+
+
+def update_bytes(config: TrainConfig, trained: str, kind: str) -> float:
+    """What the optimiser's step takes in passing, of one trained element.
+
+    torch's AdamW goes over all parameters at once on a GPU unless it is fused: the square root of the second moment,
+    as large as all that is trained. The others work in place or one parameter at a time.
+    """
+    return float(WIDTH[trained]) if kind == "cuda" and config.optim == "adamw_torch" and not config.use_muon else 0.0

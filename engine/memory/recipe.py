@@ -9,7 +9,7 @@ from engine.config.rules import grows_vocabulary
 from engine.config.schema import TrainConfig, names
 from engine.hardware import cpu_has_fast_bf16
 from engine.memory.job import Device, Dtype, Recipe
-from engine.memory.optimiser_state import state_bytes
+from engine.memory.optimiser_state import state_bytes, update_bytes
 from engine.memory.shape import ModelShape
 
 _PACKED_TYPES = {"full_attention", "sliding_attention"}
@@ -55,6 +55,7 @@ def recipe_of(
         saved=saved,
         trained_layers=config.freeze_trainable_layers if config.finetuning_type == "freeze" else 0,
         state=state_bytes(config, trained, shape),
+        update=update_bytes(config, trained, kind),
         packed=in_rows,
         micro_batch=config.per_device_train_batch_size,
         attention=_attention(config, shape, kind, autocast or base, newer, in_rows),
