@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.hardware import GIB
+from engine.hardware import GIB, Gpu
+from engine.hardware.users import is_busy, users
 from engine.text import Phrase, verbatim
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ def _hardware(wizard: Wizard) -> list[Phrase]:
     lines = [
         Phrase(
             "GPU {index}: {name}, {free} of {total} GB free",
-            {"index": gpu.index, "name": gpu.name, "free": f"{gpu.free / GIB:.1f}", "total": f"{gpu.total / GIB:.1f}"},
+            {"index": gpu.label, "name": gpu.name, "free": f"{gpu.free / GIB:.1f}", "total": f"{gpu.total / GIB:.1f}"},
         )
         for gpu in machine.hardware.gpus
     ]
+    lines += [line for gpu in machine.hardware.gpus for line in _caveats(gpu)]
+    lines += [note.text for note in machine.hardware.notes]
     if machine.hardware.driver:
         lines.append(Phrase("Driver: {version}", {"version": machine.hardware.driver}))
     if not machine.hardware.gpus:
@@ -48,8 +51,19 @@ def _hardware(wizard: Wizard) -> list[Phrase]:
             Phrase("Without a GPU a small model learns in minutes, a large one in days. The built-in model is small.")
         )
     elif len(machine.hardware.gpus) > 1:
-        lines.append(Phrase("The run takes the one with most free memory: GPU {index}.", {"index": best.index}))
+        lines.append(Phrase("The run takes the one with most free memory: GPU {index}.", {"index": best.label}))
     return lines
+
+
+def _caveats(gpu: Gpu) -> Iterator[Phrase]:
+    """What makes a card less than its name: others on it, no bf16, no memory of its own."""
+    if is_busy(gpu):
+        used = {"index": gpu.label, "used": f"{(gpu.used or 0) / GIB:.1f}", "who": users(gpu)}
+        yield Phrase("GPU {index}: {used} GB used by {who}", used)
+    if gpu.bf16 is False:
+        yield Phrase("GPU {index} has no bf16: fp16 is used.", {"index": gpu.label})
+    if gpu.unified:
+        yield Phrase("GPU {index} shares the processor's memory.", {"index": gpu.label})
 
 
 def _model(wizard: Wizard) -> list[Phrase]:
