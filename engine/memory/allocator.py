@@ -1,9 +1,9 @@
 """What CUDA's caching allocator would hold: allocations replayed through a model of it, in bytes.
 
-The model is c10/cuda/CUDACachingAllocator.cpp with its default settings on one stream: sizes are rounded up to 512 bytes;
-requests up to 1 MiB come from segments of 2 MiB, below 10 MiB from segments of 20 MiB, larger ones from a segment of
-their own in steps of 2 MiB; the smallest free block that is large enough is taken, lowest address first, and split where
-what is left is of use; freed neighbours are merged. No segment goes back. Not checked against a GPU yet.
+The model is c10/cuda/CUDACachingAllocator.cpp with its default settings on one stream: sizes are rounded up to 512
+bytes; requests up to 1 MiB come from segments of 2 MiB, below 10 MiB from segments of 20 MiB, larger ones from one of
+their own in steps of 2 MiB; the smallest free block that is large enough is taken, lowest address first, and split
+where what is left is of use; freed neighbours are merged. No segment goes back. Not checked against a GPU.
 """
 
 from __future__ import annotations
@@ -93,10 +93,8 @@ class Allocator:
                 self.release(offset + name)
 
     def _segment(self, size: int, small: bool) -> _Block:
-        if small:
-            room = SMALL_SEGMENT
-        else:
-            room = LARGE_SEGMENT if size < OWN_SEGMENT else -(-size // STEP) * STEP
+        shared = SMALL_SEGMENT if small else LARGE_SEGMENT
+        room = shared if size < OWN_SEGMENT else -(-size // STEP) * STEP
         self.reserved += room
         block = _Block(self._next, room, small)
         self._next += room + STEP  # a gap: blocks of different segments are never merged

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,6 +51,12 @@ class Recorder(TorchDispatchMode):
             self.segments.append(self._places[place])
         self._now = self._places[place].events
 
+    def known(self, size: int) -> Callable[[], None]:
+        """Something of this size comes that dispatch does not show. It goes when the answer is called."""
+        number, self._count = self._count, self._count + 1
+        self._now.append(Event(number, size))
+        return lambda: self._now.append(Event(number, 0))
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
@@ -64,12 +71,11 @@ class Recorder(TorchDispatchMode):
         if key in self._live or not size:
             return
         self._live.add(key)
-        number, self._count = self._count, self._count + 1
-        self._now.append(Event(number, size))
+        goes = self.known(size)
 
         def gone() -> None:
             self._live.discard(key)
-            self._now.append(Event(number, 0))
+            goes()
 
         weakref.finalize(storage, gone).atexit = False
 
@@ -143,9 +149,9 @@ AttentionMaskInterface.register(VARLEN, lambda *args, **kwargs: None)
 class PackedLinear(torch.nn.Linear):
     """A linear layer that bitsandbytes would hold in 4 or 8 bits, by its sizes.
 
-    4 bits: n / 2 bytes and for each 64 weights a scale (fp32; double: a byte, and for each 256 scales one in fp32). 8
-    bits: n bytes and a scale (fp32) for each output. Only the weight is kept for backward; it is unpacked into the dtype
-    that is calculated in for forward and for backward, one layer at a time.
+    4 bits: n / 2 bytes and for each 64 weights a scale (fp32; double: a byte, and for each 256 scales one in fp32).
+    8 bits: n bytes and a scale (fp32) for each output. Unpacked, in the dtype that is calculated in, it exists for
+    one layer at a time in forward and in backward.
     """
 
     def __init__(self, layer: torch.nn.Linear, bits: int, double: bool, compute: torch.dtype):

@@ -94,7 +94,7 @@ def _trainable(lm: Any, recipe: Recipe, layers: int) -> Any:
         for name, parameter in lm.named_parameters():
             parameter.requires_grad_(recipe.method == "full" or any(f".{index}." in name for index in learning))
     for module in model.modules():
-        for name, parameter in list(module._parameters.items()):
+        for parameter in module._parameters.values():
             if parameter is not None and parameter.requires_grad:
                 parameter.data = parameter.data.to(getattr(torch, recipe.trained))
     return model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from engine.memory.faking import Recorder, make_fake
 from engine.memory.job import WIDTH, Recipe, StepPlan
 from engine.memory.trace_model import Cut, build
-from engine.memory.unroll import Segment, Step, unroll
+from engine.memory.unroll import Event, Segment, Step, unroll
 from engine.train.attention import Row, packed_rows
 
 
@@ -23,7 +24,7 @@ class Traced:
 
     weights: bytes of each tensor that does not learn; trained: of each parameter, gradient and piece of optimiser state
     that is there throughout a step; row: events of a row's forward and backward; update: of the optimiser's step.
-    layers: how many were traced.
+    layers: how many were traced; experts: some of the model's weights are experts that a token may pass by.
     """
 
     weights: list[int]
@@ -31,6 +32,7 @@ class Traced:
     row: list[Step]
     update: list[Step]
     layers: int
+    experts: bool
 
 
 def trace(config_json: Mapping[str, Any], recipe: Recipe, plan: StepPlan) -> Traced:
@@ -39,9 +41,11 @@ def trace(config_json: Mapping[str, Any], recipe: Recipe, plan: StepPlan) -> Tra
     with FakeTensorMode(allow_non_fake_inputs=True):
         make_fake(cut.model)
         segments = _row(cut, recipe, plan)
-        update, state = _update(cut.trained, recipe)
+    update, state = _update(cut.trained, recipe)
     sizes = [one.numel() * one.element_size() for one in cut.trained]
-    return Traced(cut.frozen, [*sizes, *sizes, *state], unroll(segments, cut.stands), update, len(cut.layers))
+    experts = any(name.endswith("experts") for name, _ in cut.model.named_modules())
+    row = unroll(segments, cut.stands)
+    return Traced(cut.frozen, [*sizes, *sizes, *state], row, update, len(cut.layers), experts)
 
 
 def _row(cut: Cut, recipe: Recipe, plan: StepPlan) -> list[Segment]:
@@ -54,7 +58,7 @@ def _row(cut: Cut, recipe: Recipe, plan: StepPlan) -> list[Segment]:
     inputs = packed_row(plan) if recipe.packed else padded_batch(recipe, plan)
     recorder.ignore((*cut.model.parameters(), *cut.model.buffers()))
     recorder.ignore(value for value in inputs.values() if isinstance(value, torch.Tensor))
-    _mark(cut.layers, recorder)
+    kept = _mark(cut.layers, recorder, torch.get_rng_state().nbytes if recipe.kind == "cpu" else 0)
     autocast = torch.autocast("cpu", dtype=getattr(torch, recipe.compute), enabled=recipe.autocast is not None)
     with packed_rows() if recipe.packed else contextlib.nullcontext(), recorder:
         with autocast:
@@ -65,6 +69,8 @@ def _row(cut: Cut, recipe: Recipe, plan: StepPlan) -> list[Segment]:
         loss.backward()
         del loss
         recorder.enter("after")
+        for goes in kept.values():
+            goes()
     return recorder.segments
 
 
@@ -94,15 +100,26 @@ def padded_batch(recipe: Recipe, plan: StepPlan) -> dict[str, Any]:
     }
 
 
-def _mark(layers: torch.nn.ModuleList, recorder: Recorder) -> None:
-    """Tell the recorder where the step is: a layer backward begins when the gradient of its output is complete."""
+def _mark(layers: torch.nn.ModuleList, recorder: Recorder, random_state: int) -> dict[int, Callable[[], None]]:
+    """Tell the recorder where the step is: a layer backward begins when the gradient of its output is complete.
+
+    random_state: bytes of it, which a layer that recomputes keeps. What is kept to the end is returned: layer, release.
+    """
+    kept: dict[int, Callable[[], None]] = {}
 
     def begin(at: int) -> Any:
         def hook(*_: Any) -> None:
             if not recorder.backward:
                 recorder.enter("forward", at)
+                if random_state and getattr(layers[at], "gradient_checkpointing", False):
+                    kept[at] = recorder.known(random_state)
 
         return hook
+
+    def back(at: int) -> None:
+        recorder.enter("backward", at)
+        if at + 1 in kept:
+            kept.pop(at + 1)()
 
     def end(at: int) -> Any:
         def hook(module: torch.nn.Module, inputs: Any, output: Any) -> None:
@@ -110,7 +127,7 @@ def _mark(layers: torch.nn.ModuleList, recorder: Recorder) -> None:
                 return
             hidden = output[0] if isinstance(output, tuple) else output
             if hidden.requires_grad:
-                hidden.register_hook(lambda _: recorder.enter("backward", at))
+                hidden.register_hook(lambda _: back(at))
             if at == len(layers) - 1:
                 recorder.enter("head")
 
@@ -119,26 +136,46 @@ def _mark(layers: torch.nn.ModuleList, recorder: Recorder) -> None:
     for at, layer in enumerate(layers):
         layer.register_forward_pre_hook(begin(at))
         layer.register_forward_hook(end(at))
+    return kept
 
 
 def _update(trained: list[torch.Tensor], recipe: Recipe) -> tuple[list[Step], list[int]]:
     """(events of the optimiser's second step, bytes of each piece of state that its first step made).
 
-    AdamW is run. Of any other optimiser only the size of its state is known, and that it works in place.
+    AdamW is run, on one parameter of each size: on CUDA, where it works on all parameters at once (foreach), an event
+    of it stands for those of all parameters of that size; on the processor it takes one parameter after the other. Of
+    any other optimiser only the size of its state is known.
     """
-    adam = recipe.state == 2 * WIDTH[recipe.trained]
-    if not adam:
+    if not traces_update(recipe):
         return [], [int(recipe.state * one.numel()) for one in trained]
-    parameters = [torch.nn.Parameter(torch.empty(one.shape, dtype=one.dtype)) for one in trained]
+    foreach = recipe.kind == "cuda"
+    many = Counter(one.numel() for one in trained)
+    parameters = [torch.nn.Parameter(torch.empty(size, dtype=trained[0].dtype, device="meta")) for size in many]
     for parameter in parameters:
         parameter.grad = torch.empty_like(parameter)
-    optimiser = torch.optim.AdamW(parameters, foreach=recipe.kind == "cuda")
+    optimiser = torch.optim.AdamW(parameters, foreach=foreach)
     optimiser.step()
-    pieces = [piece for state in optimiser.state.values() for piece in state.values() if piece.ndim]
+    pieces = [piece for state in optimiser.state.values() for piece in state.values() if piece.is_meta]
     recorder = Recorder()
     recorder.ignore((*parameters, *(one.grad for one in parameters), *pieces))
-    recorder.ignore(piece for state in optimiser.state.values() for piece in state.values())
     with recorder:
         optimiser.step()
-    events = [event for segment in recorder.segments for event in segment.events]
-    return [Step(*event, False) for event in events], [one.numel() * one.element_size() for one in pieces]
+    copies = {one.numel() * one.element_size(): many[one.numel()] for one in parameters} if foreach else {}
+    state = [piece.numel() * piece.element_size() for piece in pieces for _ in range(many[piece.numel()])]
+    return list(_copied(recorder.segments[0].events, copies)), state
+
+
+def traces_update(recipe: Recipe) -> bool:
+    """Whether the optimiser is AdamW by the size of its state: two moments in the parameters' own dtype."""
+    return recipe.state == 2 * WIDTH[recipe.trained]
+
+
+def _copied(events: list[Event], copies: dict[int, int]) -> Iterator[Step]:
+    """Each event as often as `copies` says of its size, once by default."""
+    made: dict[int, list[int]] = {}
+    count = 0
+    for storage, size in events:
+        if size:
+            made[storage] = list(range(count, count := count + copies.get(size, 1)))
+        for name in made[storage]:
+            yield Step(name, size, False)

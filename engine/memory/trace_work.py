@@ -13,24 +13,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import torch
 
 from engine.memory.allocator import CONTEXT, PROCESS, ROUNDING, WORKSPACE, Allocator
 from engine.memory.job import Parts, Recipe, StepPlan
-from engine.memory.trace_step import Traced, trace
+from engine.memory.trace_step import Traced, trace, traces_update
 from engine.memory.unroll import Peak, Step, peak
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """{"parts", "notes": codes that traced.py has words for, "layers": how many were traced}."""
-    recipe, plan = recipe_from(request["recipe"]), StepPlan(**request["plan"])
+    recipe, plan = msgspec.convert(request["recipe"], Recipe), msgspec.convert(request["plan"], StepPlan)
     found = trace(request["config"], recipe, plan)
-    return {"parts": asdict(parts_of(found, recipe)), "notes": notes_of(recipe), "layers": found.layers}
-
-
-def recipe_from(raw: Mapping[str, Any]) -> Recipe:
-    """A recipe that went through JSON."""
-    return Recipe(**{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()})
+    return {"parts": asdict(parts_of(found, recipe)), "notes": notes_of(found, recipe), "layers": found.layers}
 
 
 def parts_of(found: Traced, recipe: Recipe) -> Parts:
@@ -66,7 +62,7 @@ def _count(events: list[Step]) -> int:
     return max((step.storage for step in events), default=0)
 
 
-def notes_of(recipe: Recipe) -> list[str]:
+def notes_of(found: Traced, recipe: Recipe) -> list[str]:
     """What entered by its known size instead of being traced."""
     notes = []
     if recipe.attention == "varlen" and recipe.packed:
@@ -75,6 +71,10 @@ def notes_of(recipe: Recipe) -> list[str]:
         notes.append("sdpa")
     if recipe.bits:
         notes.append("packed_weights")
+    if not traces_update(recipe):
+        notes.append("optimiser")
+    if found.experts:
+        notes.append("experts")
     return notes
 
 

@@ -16,65 +16,27 @@ from engine.train.model import skip_adapter_casts
 from engine.train.packing import Tokens, install_packed_forward, packed_inputs
 from engine.train.recompute import recompute_layers
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-SMALL = {
-    "hidden_size": 64,
-    "intermediate_size": 160,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "vocab_size": 512,
-    "max_position_embeddings": 4096,
-    "pad_token_id": 0,
-}
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "llama": {},
-    "qwen2": {},
-    "qwen3": {},
-    "mistral": {"sliding_window": None},
-    "gemma3_text": {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"], "sliding_window": 64},
-    "phi3": {},
-}
-
-
-def config_of(kind: str, **changes: Any) -> dict[str, Any]:
-    """A tiny config.json."""
-    return {"model_type": kind, **SMALL, **ARCHITECTURES[kind], **changes}
-
-
-def recipe_of(**changes: Any) -> Recipe:
-    """LoRA on all linear layers in fp32 on the processor, unless changed."""
-    values: dict[str, Any] = {
-        "kind": "cpu", "method": "lora", "base": "float32", "bits": None, "double": False, "autocast": None,
-        "trained": "float32", "rank": 8, "dropout": 0.0, "dora": False, "targets": TARGETS, "saved": (),
-        "trained_layers": 0, "state": 8.0, "packed": True, "micro_batch": 1, "attention": "sdpa",
-    }  # fmt: skip
-    return Recipe(**{**values, **changes})
-
 
 def real_peak(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> int:
-    """Bytes in use at the peak of a second step of two rows: parameters and buffers, and what the profiler counted."""
+    """Bytes at the peak of a step of one row and one of two: parameters and buffers, and what the profiler counted."""
     model = _real_model(config, recipe, plan)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-3, foreach=False)
     inputs = _packed(plan) if recipe.packed else _padded(recipe, plan)
 
-    def step() -> None:
-        for _ in range(2):
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.autocast is not None):
-                loss = model(**inputs)["loss"] * torch.ones(())
-            loss.backward()
-            del loss
-        optimiser.step()
-        optimiser.zero_grad()
+    def row() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.autocast is not None):
+            loss = model(**inputs)["loss"] * torch.ones(())
+        loss.backward()
 
-    gc.collect()
     gc.disable()
     try:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found, packed_rows():
-            step()
-            step()
+            for rows in (1, 2):
+                for _ in range(rows):
+                    row()
+                optimiser.step()
+                optimiser.zero_grad()
     finally:
         gc.enable()
     now = most = 0
@@ -95,9 +57,17 @@ def _real_model(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> Any:
     name = (NAME if recipe.packed else "sdpa") if recipe.attention == "sdpa" else recipe.attention
     model = AutoModelForCausalLM.from_config(made, dtype=getattr(torch, recipe.base), attn_implementation=name)
     install_packed_forward(model)
+    if recipe.method == "freeze":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(f".{config['num_hidden_layers'] - 1}." in name)
     if recipe.method == "lora":
         adapter = LoraConfig(
-            task_type="CAUSAL_LM", r=recipe.rank, lora_dropout=recipe.dropout, target_modules=list(recipe.targets)
+            task_type="CAUSAL_LM",
+            r=recipe.rank,
+            lora_dropout=recipe.dropout,
+            target_modules=list(recipe.targets),
+            use_dora=recipe.dora,
+            modules_to_save=list(recipe.saved) or None,
         )
         model = get_peft_model(model, adapter)
     for parameter in model.parameters():

@@ -8,7 +8,8 @@ import torch
 from engine.memory.job import StepPlan
 from engine.memory.trace_step import trace
 from engine.memory.unroll import peak
-from tests.unit.memory_truth import ARCHITECTURES, TARGETS, config_of, real_peak, recipe_of
+from tests.unit.memory_recipes import ARCHITECTURES, TARGETS, config_of, recipe_of
+from tests.unit.memory_truth import real_peak
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,5 +44,38 @@ def test_the_peak_is_the_profilers(kind, recompute, trained):
     plan = StepPlan(ROW, recompute, 128)
     config = config_of(kind)
     real, traced = real_peak(config, recipe, plan), traced_peak(config, recipe, plan)
-    print(kind, recompute, trained, real, traced, traced / real - 1)
     assert traced == pytest.approx(real, rel=0.005)
+
+
+DEEP = {"num_hidden_layers": 8}
+SLIDING = {"layer_types": (["sliding_attention"] * 5 + ["full_attention"] + ["sliding_attention"] * 2)}
+CASES = {
+    "dropout": ("llama", {}, {"dropout": 0.1}, 0),
+    "DoRA": ("llama", {}, {"dora": True}, 0),
+    "padded": ("qwen2", {}, {"packed": False, "micro_batch": 2}, 0),
+    "padded-checkpointing": ("qwen2", {}, {"packed": False, "micro_batch": 2}, 3),
+    "padded-eager": ("llama", {}, {"packed": False, "micro_batch": 2, "attention": "eager"}, 0),
+    "full": ("llama", {}, {"method": "full"}, 0),
+    "full-tied": ("llama", {"tie_word_embeddings": True}, {"method": "full"}, 2),
+    "frozen-but-the-last": ("llama", {}, {"method": "freeze", "trained_layers": 1}, 0),
+    "embeddings-beside": ("llama", {}, {"saved": ("embed_tokens", "lm_head")}, 0),
+    "deep": ("llama", DEEP, {}, 0),
+    "deep-partly-recomputed": ("llama", DEEP, {}, 3),
+    "deep-full": ("llama", DEEP, {"method": "full"}, 8),
+    "two-types": ("gemma3_text", DEEP | SLIDING, {}, 0),
+    "two-types-partly-recomputed": ("gemma3_text", DEEP | SLIDING, {}, 5),
+}
+
+
+SLOW = {"DoRA", "padded-checkpointing", "padded-eager", "full-tied", "deep", "deep-full", "two-types"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "options", "recompute"),
+    [pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, case in CASES.items()],
+)
+def test_other_steps_too(kind, changes, options, recompute):
+    """`deep`: traced on three to six layers and written out for eight."""
+    recipe, plan, config = recipe_of(**options), StepPlan(ROW, recompute, 128), config_of(kind, **changes)
+    real, traced = real_peak(config, recipe, plan), traced_peak(config, recipe, plan)
+    assert traced == pytest.approx(real, rel=0.001 if "num_hidden_layers" in changes else 0.005)
