@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from engine.errors import Problem, RunError
+from engine.memory.job import Parts
 from engine.runs.worker import Work
 
 SMOOTHING_STEPS = 20  # tokens/s and ETA look back over so many steps
@@ -142,3 +144,19 @@ def _vram() -> dict[str, float]:
     there = torch.cuda.is_available()
     most = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()) if there else (0, 0)
     return {name: round(size / 2**30, 2) for name, size in zip(("vram_allocated", "vram_reserved"), most, strict=True)}
+
+
+def record_memory(work: Work, device: torch.device, predicted: Parts | None) -> None:
+    """The peak of this step beside what was predicted for its plan, in bytes.
+
+    Resident memory on a CPU, allocated and reserved on a GPU; ratio: what was allocated (resident) / predicted for it.
+    """
+    peak = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if device.type == "cuda":
+        peak |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+    figures: dict[str, Any] = {"peak_bytes": peak}
+    if predicted is not None:
+        expected = predicted.allocated if device.type == "cuda" else predicted.total
+        measured = peak.get("allocated", peak["resident"])
+        figures |= {"predicted": expected, "ratio": round(measured / max(1, expected), 4)}
+    work.events.write("log", what="memory", **figures)

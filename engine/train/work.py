@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from engine.train.arguments import check_trackers, tracker_surroundings, tracker
 from engine.train.attention import NAME
 from engine.train.batches import Pad, TokenRows
 from engine.train.before import check_disk, resume_from
+from engine.train.footing import Footing, find_footing
 from engine.train.losses import chosen_loss
 from engine.train.methods import asked_attention, base_of, prepare_model
 from engine.train.metrics import require_packages
@@ -36,10 +36,12 @@ from engine.train.pissa import save_start
 from engine.train.positions import positions_of
 from engine.train.precision import Precision, choose_precision, stored_dtype
 from engine.train.predict import PromptRows, Writer, generation_settings, while_training
+from engine.train.probe import CudaMeter, Probe
 from engine.train.quantised import held
-from engine.train.recompute import layers_of, recompute_layers
-from engine.train.reporting import Reporter
+from engine.train.recompute import recompute_layers
+from engine.train.reporting import Reporter, record_memory
 from engine.train.results import measure, predict, save_story, save_trained
+from engine.train.shortage import Recovery
 from engine.train.trainer import StepTrainer
 from engine.train.whole import is_adapter
 
@@ -82,8 +84,10 @@ def run(work: Work) -> None:
     positions = positions_of(base_of(model).config, config.rope_scaling)
     mark_started(output, spec["fingerprint"], work.run.path, held(model), positions)
     work.poll()
-    packed, budget = (True, 0) if not config.do_train else _choose_step(work, config, spec, model, prepared, precision)
-    trainer = _trainer(work, config, spec, model, prepared, precision, packed, budget)
+    packed, footing = True, None
+    if config.do_train:
+        packed, footing = _choose_step(work, config, spec, model, prepared, precision)
+    trainer = _trainer(work, config, spec, model, prepared, precision, packed, footing)
     reporter = Reporter(work, output, trainer)
     trainer.add_callback(reporter)
     if "tensorboard" in trackers(config):
@@ -96,7 +100,7 @@ def run(work: Work) -> None:
         if config.do_predict:
             predict(work, trainer, prepared.prompts, output)
     finally:
-        _record_memory(work, device)
+        record_memory(work, device, footing.predict(trainer.plan) if footing else None)
     if config.do_train:
         save_story(config, trainer, output)
     mark_finished(output)
@@ -156,25 +160,21 @@ def _model(
         parameters=sum(p.numel() for p in wrapped.parameters()),
         device=str(device),
     )
-    keep = config.disable_gradient_checkpointing
-    if keep is False or (keep is None and device.type != "cpu"):
-        recompute_layers(wrapped, len(layers_of(wrapped)) or 1)
     if precision.autocast:
         skip_adapter_casts(wrapped)
     return wrapped, precision
 
 
-def _choose_step(
+def _packs(
     work: Work,
     config: TrainConfig,
     spec: dict[str, Any],
     model: torch.nn.Module,
     prepared: Prepared,
     precision: Precision,
-) -> tuple[bool, int]:
-    """(packed rows or padded micro-batches, tokens in a row). The budget is the user's padded micro-batch."""
+) -> tuple[bool, float | None]:
+    """(packed rows or padded micro-batches, the difference that the self-check found)."""
     base, rows = base_of(model), TokenRows(prepared.train)
-    budget = config.per_device_train_batch_size * rows.encoded.longest
     reason = selfcheck.suitable(base, spec["passed"])
     if "lomo" in config.optim:  # moves the weights inside backward, of which a packed step has several
         reason = Phrase("{key} is set", {"key": f"optim: {config.optim}"})
@@ -191,14 +191,29 @@ def _choose_step(
             raise
         except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
             reason = verbatim(f"{type(error).__name__}: {error}")
-    work.events.write(
-        "log", what="step", micro_batches="packed" if not reason else "padded", difference=difference, budget=budget
-    )
     if reason:
         work.warn(Problem("step_padded", {"reason": reason}, severity="warning"))
         if base.config._attn_implementation == NAME:
             base.set_attn_implementation("sdpa" if getattr(base, "_supports_sdpa", True) else "eager")
-    return not reason, budget
+    return not reason, difference
+
+
+def _choose_step(
+    work: Work,
+    config: TrainConfig,
+    spec: dict[str, Any],
+    model: torch.nn.Module,
+    prepared: Prepared,
+    precision: Precision,
+) -> tuple[bool, Footing]:
+    """(packed rows or padded micro-batches, the plan of a step and what it rests on); the model recomputes so."""
+    packed, difference = _packs(work, config, spec, model, prepared, precision)
+    path = Path(spec["model_path"])
+    footing = find_footing(config, spec["passed"], path, model, prepared, packed, work.warn)
+    recompute_layers(model, footing.plan.recompute)
+    micro_batches = "packed" if packed else "padded"
+    work.events.write("log", what="step", micro_batches=micro_batches, difference=difference, **footing.figures())
+    return packed, footing
 
 
 def _trainer(
@@ -209,13 +224,14 @@ def _trainer(
     prepared: Prepared,
     precision: Precision,
     packed: bool,
-    budget: int,
+    footing: Footing | None,
 ) -> StepTrainer:
     tracker_surroundings(config, work.run.path, work.run.tensorboard, spec["passed"])
     sets: dict[str, Any] = {name: TokenRows(encoded) for name, encoded in prepared.evaluations.items()}
     sets |= {name: PromptRows(prompts) for name, prompts in prepared.prompts.items()}
     arguments = training_arguments(config, spec["passed"], precision, model.device, list(sets))
     pad = prepared.tokenizer.pad_token_id
+    recovery = _recovery(work, config, footing)
     trainer = StepTrainer(
         model=model,
         args=arguments,
@@ -224,7 +240,9 @@ def _trainer(
         data_collator=Pad(pad),
         processing_class=prepared.tokenizer,
         packed=packed,
-        plan=StepPlan(budget),
+        plan=footing.plan if footing else StepPlan(0),
+        recovery=recovery,
+        before_first=_probe(work, footing, recovery) if footing else None,
         keep_checkpoints=config.save_total_limit,
         base_name=spec["model_name"],
         should_stop=work.should_stop,
@@ -245,6 +263,20 @@ def _trainer(
     return trainer
 
 
+def _recovery(work: Work, config: TrainConfig, footing: Footing | None) -> Recovery | None:
+    """Who answers shortages of memory; nobody where the weights move inside backward: a step cannot be redone then."""
+    if "lomo" in config.optim:
+        return None
+    return Recovery(work.warn, footing.layers if footing else 0, bool(footing and footing.may_recompute))
+
+
+def _probe(work: Work, footing: Footing, recovery: Recovery | None) -> Probe | None:
+    """The measurement before step 1, on a GPU."""
+    if recovery is None or footing.device.kind != "cuda":
+        return None
+    return Probe(CudaMeter(), recovery, footing.state, footing.predict_row, work.events.write, footing.learn)
+
+
 def _writer(work: Work, config: TrainConfig, prepared: Prepared) -> Writer | None:
     """Who writes the answers of the sets of prompts, where there are any."""
     if not prepared.prompts:
@@ -257,13 +289,3 @@ def _writer(work: Work, config: TrainConfig, prepared: Prepared) -> Writer | Non
         progress=lambda done, total: work.progress(done, total, "rows"),
         should_stop=work.should_stop,
     )
-
-
-def _record_memory(work: Work, device: torch.device) -> None:
-    """Peak of this step: resident memory on a CPU, allocated and reserved on a GPU, in bytes."""
-    import resource
-
-    peak = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    if device.type == "cuda":
-        peak |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-    work.events.write("log", what="memory", peak_bytes={name: math.ceil(value) for name, value in peak.items()})
