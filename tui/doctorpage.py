@@ -21,7 +21,7 @@ from tui.term import TerminalProfile
 from tui.words import _, noop, say, translate
 from tui.wrapping import wrap
 
-WIDEST = 120  # cells of a line, on wider terminals too
+NARROWEST, WIDEST = 60, 120  # cells of a line, whatever the terminal
 SMALLEST = (80, 24)
 _WORDS = {"ok": noop("ok"), "warn": noop("warning"), "fail": noop("FAILED")}
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -40,7 +40,7 @@ def show_doctor(as_json: bool) -> int:
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # names and paths that no ASCII terminal can show
         console = Console(highlight=False, soft_wrap=True)
-        for line in page(found, min(size.columns, WIDEST)):
+        for line in page(found, min(max(size.columns, NARROWEST), WIDEST)):
             console.print(line)
     return found.exit_code
 
@@ -63,6 +63,8 @@ def check_terminal(profile: TerminalProfile, size: tuple[int, int], environ: Map
     if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
         remedy = Phrase("Make the window at least 80 columns wide and 24 lines high.")
         return Check("terminal", "warn", title, listed([*parts, Phrase("too small for the wizard")]), remedy)
+    if environ.get("TERM") == "linux":
+        return Check("terminal", "ok", title, listed([*parts, Phrase("the console's font is small: drawn in ASCII")]))
     if not profile.unicode:
         told = Phrase("no UTF-8: lines are drawn in ASCII, and the language is English")
         remedy = Phrase("Choose a locale with UTF-8: export LC_ALL=C.UTF-8")
@@ -87,9 +89,9 @@ def page(found: Diagnosis, width: int) -> list[Text]:
         remedy = one_line(say(check.remedy))
         told += wrap(f"-> {remedy}", width - first - second) if remedy and check.status != "ok" else []
         word, title = translate(_WORDS[check.status]), say(check.title)
-        head = Text(_padded(word, first), style=_STYLES[check.status]) + Text(_padded(title, second), style="default")
         for number, line in enumerate(told):
-            lines.append((head if number == 0 else Text(" " * (first + second))) + Text(line, style="default"))
+            start = ((_padded(word, first), _STYLES[check.status]), _padded(title, second))
+            lines.append(Text.assemble(*(start if number == 0 else (" " * (first + second),)), line))
     counts = {status: found.count(status) for status in ("ok", "warn", "fail")}
     summary = _("Failed: {fail}. Warnings: {warn}. Fine: {ok}.").format(**counts)
     return [*lines, Text(), Text(summary)]

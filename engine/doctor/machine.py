@@ -30,7 +30,7 @@ def check_gpus(hardware: Hardware, root: Path = Path("/")) -> Iterator[Check]:
     else:
         yield _none(hardware, nvidia_cards(root))
     for number, note in enumerate(hardware.notes):
-        yield Check(f"gpu.note.{number}", "warn", title, note.text, note.remedy)
+        yield Check(f"gpu.note.{number}", "fail" if note.severe else "warn", title, note.text, note.remedy)
     for gpu in hardware.gpus:
         yield _gpu(gpu)
 

@@ -38,6 +38,7 @@ class Reader:
                     Finding(
                         Phrase("the driver's CUDA library (libcuda.so.1) is not here, so nothing can compute on a GPU"),
                         Phrase("In a container: start it with NVIDIA_DRIVER_CAPABILITIES=compute,utility"),
+                        severe=True,
                     )
                 )
             return None

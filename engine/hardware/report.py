@@ -16,10 +16,11 @@ Fault = Literal["", "no_driver", "not_loaded", "mismatch", "no_permission", "dri
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a person should know, and what to do about it."""
+    """Something that a person should know, and what to do about it. severe: nothing can be computed like this."""
 
     text: Phrase
     remedy: Phrase = NOTHING
+    severe: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,5 +132,7 @@ class Hardware:
             "reason": str(self.reason) or None,
             "remedy": str(self.remedy) or None,
             "hidden": self.hidden,
-            "notes": [{"text": str(note.text), "remedy": str(note.remedy)} for note in self.notes],
+            "notes": [
+                {"text": str(note.text), "remedy": str(note.remedy), "severe": note.severe} for note in self.notes
+            ],
         }

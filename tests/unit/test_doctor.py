@@ -239,6 +239,14 @@ def test_a_card_without_a_driver_is_a_mistake_and_no_card_is_none(
     assert "NVIDIA cards on the bus: 1" in status()[1]
 
 
+def test_a_driver_without_its_cuda_library_fails(tmp_path: Path) -> None:
+    """A container for nvidia-smi only: the card is there, and torch would take the processor."""
+    nvml = ReportedNvml.of("one_l4")
+    nvml.report["cuda"] = {"error": "LIBRARY_NOT_FOUND"}
+    checks = list(check_gpus(probe(nvml, root=tmp_path), tmp_path))
+    assert [(check.id, check.status) for check in checks] == [("gpu", "ok"), ("gpu.note.0", "fail"), ("gpu.0", "ok")]
+
+
 def test_gpus_hidden_from_us(tmp_path: Path) -> None:
     (none,) = check_gpus(probe(ReportedNvml.of("one_l4"), "", root=tmp_path), tmp_path)
     assert (none.status, "CUDA_VISIBLE_DEVICES=" in str(none.finding)) == ("warn", True)
@@ -314,11 +322,12 @@ def profile(term: str = "xterm-256color", *, encoding: str = "utf-8", stdin: boo
         (profile(), (79, 24), "warn", "too small"),
         (profile(), (80, 23), "warn", "too small"),
         (profile(encoding="ascii"), (80, 24), "warn", "LC_ALL=C.UTF-8"),
+        (profile("linux"), (80, 24), "ok", "ASCII"),
         (profile(stdin=False), (80, 24), "ok", "none here"),
     ],
 )
 def test_what_a_terminal_can(terminal: TerminalProfile, size: tuple[int, int], status: str, told: str) -> None:
-    check = check_terminal(terminal, size, {"TERM": "xterm-256color"})
+    check = check_terminal(terminal, size, {"TERM": "linux" if told == "ASCII" else "xterm-256color"})
     assert check.status == status and told in said(check)
 
 
@@ -358,6 +367,13 @@ def test_json_holds_all_that_is_known(tmp_path: Path) -> None:
 def test_programs_read_english_whatever_the_language(tmp_path: Path) -> None:
     set_language("zh")
     assert as_dict(diagnosis(tmp_path))["checks"][0]["title"] == "Python"  # type: ignore[index]
+
+
+def test_every_check_stands_in_the_docs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    checks = [*examine(sources(tmp_path)).checks, check_terminal(profile(), (80, 24), {})]
+    general = {"gpu.0": "gpu.N"}
+    assert [check.id for check in checks if f"`{general.get(check.id, check.id)}`" not in text] == []
 
 
 # The command
