@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from engine.data_check import ask
+from engine.memory.forecast import Forecast, Machine, forecast_job
 from engine.pipeline import Plan
 
 
-def dry_run(plan: Plan, *, force: bool = False) -> dict[str, Any]:
-    """The plan as data: steps, files to be written, and, where there is training, rows, tokens and steps.
+@dataclass(frozen=True)
+class DryRun:
+    """What a plan comes to: as data, and the forecast of its memory, None where there is nothing left to do."""
+
+    shown: dict[str, Any]
+    forecast: Forecast | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.shown | {"memory": self.forecast.as_dict() if self.forecast else None}
+
+
+def dry_run(plan: Plan, *, force: bool = False, machine: Machine | None = None) -> DryRun:
+    """What would be done: steps, files to be written, and, where there is training, rows, tokens, steps and memory.
 
     Raises DataError where a run would be stopped because of its data, unless `force`.
     """
     shown: dict[str, Any] = {"steps": plan.steps, "done": plan.done, "outputs": plan.outputs}
     shown["files"] = _files(plan)
     shown["aside"] = [str(path) for path in plan.aside]
+    counted = None
     if plan.job.train and "train" in plan.steps:
-        shown["training"] = _count(plan, force)
-    return shown
+        counted = shown["training"] = _count(plan, force)
+    if not {"train", "merge"} & set(plan.steps):
+        return DryRun(shown, None)
+    return DryRun(shown, forecast_job(plan.job, machine or Machine.here(), count=False, counted=counted))
 
 
 def _files(plan: Plan) -> list[str]:

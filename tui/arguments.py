@@ -10,6 +10,9 @@ import typer
 TrainFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A train config, a config.yaml, or a project's folder.")
 ]
+JobFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A train config, a merge config, a config.yaml, or a project's folder.")
+]
 Changes = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Change keys of the file, as --set does; --KEY VALUE works too."),

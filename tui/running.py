@@ -12,12 +12,11 @@ from typing import Any
 
 from engine import pipeline
 from engine.config.jobs import load_job
-from engine.dry_run import dry_run
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
-from tui.phases import proof_words, step_title
+from tui.phases import proof_words
 from tui.report import Report, command, duration
-from tui.words import _, problem_line
+from tui.words import _
 
 
 def replay_file(
@@ -31,21 +30,26 @@ def replay_file(
     force: bool = False,
     only: str | None = None,
     detach: bool = False,
+    fit: bool = False,
     cwd: Path | None = None,
 ) -> int:
     """Run a config and return the exit code. `only`: the command takes just that kind of file.
 
-    `force`: data that would ruin a run does not stop it. `detach`: start it and return. `cwd`: where relative paths of
-    a bare file begin, if not here.
+    `fit`: settings with which the job would not fit into memory are changed first. `force`: data that would ruin a run
+    does not stop it. `detach`: start it and return. `cwd`: where relative paths of a bare file begin, if not here.
     """
     try:
         if only:
             _require_kind(file, overrides, only)
         with Report() as report:
+            if fit:
+                overrides = [*overrides, *_fitted(file, overrides, report, cwd)]
             if dry:
+                from engine.dry_run import dry_run
+
                 job = load_job(file, overrides, cwd)
                 plan = pipeline.make_plan(job, fresh=fresh, require_gpu=require_gpu, progress=report.progress)
-                shown = dry_run(plan, force=force)
+                planned = dry_run(plan, force=force)
                 for note in plan.notes:
                     report.problem(note)
             elif detach:
@@ -78,7 +82,9 @@ def replay_file(
             print(json.dumps({"exit_code": error.exit_code, "problems": problems}))
         raise
     if dry:
-        _show_plan(shown, as_json)
+        from tui.planpage import show_plan
+
+        show_plan(planned, as_json)
         return EXIT_OK
     if detach:
         _tell_launched(launched, report, as_json)
@@ -89,6 +95,16 @@ def replay_file(
     else:
         tell_outputs(outcome.outputs)
     return outcome.exit_code
+
+
+def _fitted(file: Path, overrides: Sequence[str], report: Report, cwd: Path | None) -> Sequence[str]:
+    """Overrides that make the job fit, told on stderr."""
+    from engine.memory.applying import make_fit
+    from tui.planpage import tell_fit
+
+    applied = make_fit(file, overrides, listen=report.event, cwd=cwd)
+    tell_fit(applied, report)
+    return applied.overrides
 
 
 def has_terminal() -> bool:
@@ -173,26 +189,3 @@ def _require_kind(file: Path, overrides: Sequence[str], only: str) -> None:
         run = f"{command()} {arguments[kind]}"
         params = {"wanted": names[only], "found": names[kind], "hint": _("Run: {command}").format(command=run)}
         raise ConfigError(Problem("kind_wrong", params, file=str(file)))
-
-
-def _show_plan(shown: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(shown))
-        return
-    print(_("steps: {steps}").format(steps=_(", ").join(map(step_title, shown["steps"])) or _("none")))
-    for step in shown["done"]:
-        print(_("finished before: {step}").format(step=step_title(step)))
-    training = shown.get("training")
-    if training:
-        for line in (
-            _("samples: {samples} (held back: {held_back}), longest {longest} tokens"),
-            _("tokens: {tokens} a pass, {labelled} of them trained on"),
-            _("optimiser steps: {steps} ({steps_per_epoch} a pass)"),
-        ):
-            print(line.format_map(training))
-        for note in training["notes"]:
-            print(problem_line(Problem.from_dict(note)), file=sys.stderr)
-    for path in shown["aside"]:
-        print(_("moved aside: {path}").format(path=path))
-    for path in shown["files"]:
-        print(_("writes: {path}").format(path=path))

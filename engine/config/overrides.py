@@ -71,7 +71,7 @@ def pairs(words: Sequence[str]) -> list[str]:
     return found
 
 
-OPTIONS = ("set", "dry-run", "fresh", "json", "detach", "require-gpu", "force", "help")
+OPTIONS = ("set", "dry-run", "fresh", "json", "detach", "require-gpu", "force", "fit", "help")
 
 
 def _is_value(word: str) -> bool:

@@ -57,8 +57,8 @@ def changes(case: Case) -> list[Change]:
 def fit(case: Case, ranked: Sequence[Change] | None = None, *, approximate: bool = True) -> Fit:
     """The fewest changes that suffice, tried in this order: one exact change, several, all of them and one approximate,
 
-    several; then each that turns out not to be needed is taken back, approximate ones first. No change where the job
-    fits as it is. ranked: what `changes` gave, where that is known.
+    several. Then each that turns out not to be needed is taken back, the last approximate one first. No change where
+    the job fits as it is. ranked: what `changes` gave, where that is known.
     """
     before = look(case)
     if before.fits:
@@ -86,7 +86,7 @@ def _together(case: Case, chosen: Sequence[Change]) -> Fit:
 
 def _pruned(case: Case, found: Fit) -> Fit:
     """Without the changes that are not needed, or whose keys a later one sets anew."""
-    for change in sorted(found.changes, key=lambda change: change.exact):
+    for change in sorted(reversed(found.changes), key=lambda change: change.exact):
         fewer = _together(case, [kept for kept in found.changes if kept is not change])
         if fewer.fits:
             found = fewer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from engine.data_check import ask
 from engine.errors import ConfigError, Problem, ProblemError
 from engine.hardware import Hardware, Host
 from engine.memory.job import DataShape, Device
+from engine.memory.recommended import known_model
 from engine.memory.shape import ModelShape, read_shape, shape_of
 from engine.models import ModelFolder, find_model, hub_config, read_json
 from engine.runs.events import Event
-from engine.text import Phrase, verbatim
+from engine.text import Phrase
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class FoundData:
     shape: DataShape
     lengths: Mapping[str, Any] | None = None
     problems: tuple[Problem, ...] = ()
-    counted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cuts(self) -> dict[int, int]:
@@ -54,23 +54,28 @@ class FoundData:
 
 
 def find_base(config: TrainConfig) -> FoundModel:
-    """The base of a job from its folder, else from a config.json of the hub. Nothing is raised: problems say why."""
+    """The base of a job: from its folder, else from the recommended models, else from a config.json of the hub.
+
+    Nothing is raised: problems say why it is not known.
+    """
     problems: list[Problem] = []
     folder: ModelFolder | None = None
-    where = Path(config.model_name_or_path).expanduser()
+    name = config.model_name_or_path
+    where = Path(name)  # absolute where there is such a folder
     try:
-        folder = find_model(config.model_name_or_path, config.model_revision, config.cache_dir)
+        folder = find_model(name, config.model_revision, config.cache_dir)
     except ConfigError as error:
         problems += error.problems
     try:
         if folder is not None:
             return FoundModel(folder, read_json(folder.path / "config.json"), read_shape(folder.path))
-        file = where / "config.json" if where.is_dir() else None
-        if file is None:
-            file = hub_config(config.model_name_or_path, config.model_revision, config.cache_dir)
-            problems.append(Problem("size_from_config", {"name": config.model_name_or_path}, severity="note"))
-        read = read_json(file)
-        return FoundModel(None, read, shape_of(read, str(file)), tuple(problems))
+        if where.is_dir():
+            read: Mapping[str, Any] = read_json(where / "config.json")
+            return FoundModel(None, read, shape_of(read, str(where / "config.json")), tuple(problems))
+        problems.append(Problem("size_from_config", {"name": name}, severity="note"))
+        known = known_model(name)
+        read = known.config if known else read_json(hub_config(name, config.model_revision, config.cache_dir))
+        return FoundModel(None, read, shape_of(read, name), tuple(problems))
     except ConfigError as error:
         return FoundModel(folder, None, None, (*problems, *error.problems))
 
@@ -83,7 +88,7 @@ def count_data(job: Job, model: ModelFolder | None, *, listen: Callable[[Event],
     assert job.train is not None
     config = job.train.config
     if model is None:
-        return assumed(config, verbatim(config.model_name_or_path))
+        return assumed(config, Phrase("without the model they cannot be tokenised"))
     try:
         if job.data and job.root:
             convert_source(job.data, job.root / "data")
@@ -106,7 +111,7 @@ def of_count(counted: Mapping[str, Any]) -> FoundData:
     shape = DataShape(
         counted["samples"], counted["tokens"], counted["labelled"], counted["longest_row"], counted["eval_longest"]
     )
-    return FoundData(shape, counted["lengths"], counted=counted)
+    return FoundData(shape, counted["lengths"])
 
 
 def assumed(config: TrainConfig, reason: Phrase) -> FoundData:

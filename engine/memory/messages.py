@@ -24,9 +24,7 @@ MESSAGES: dict[str, Message] = {
         "The model's config.json cannot be used for an estimate: {field}: {reason}.",
         "Take the model's original config.json, or correct the field.",
     ),
-    "size_from_config": Message(
-        "{name} is not on this machine: its size is that of its config.json, and its data are not counted."
-    ),
+    "size_from_config": Message("{name} is not on this machine: its size is that of its config.json."),
     "data_not_counted": Message(
         "The data are not counted ({reason}): every sample is taken to have cutoff_len = {cutoff} tokens.",
     ),

@@ -68,7 +68,8 @@ def choose_plan(
     most = batch * longest * (accumulation if recipe.kind == "cuda" else 1)
     tokens = step_tokens(data, batch, accumulation)
     best: tuple[float, StepPlan] | None = None
-    for depth in _depths(recipe, layers):
+    depths = _depths(recipe, layers)
+    for depth in depths[_first(depths, lambda depth: fits(StepPlan(longest, depth, CHUNKS[-1]))) :]:
         for chunk in CHUNKS:
             if best and step_time(StepPlan(most, depth, chunk), recipe, layers, tokens) >= best[0]:
                 break  # even with the fewest rows, and the next chunk is slower still
@@ -87,7 +88,8 @@ def leanest_plan(costs: Costs, recipe: Recipe, data: DataShape, *, layers: int) 
     longest = max(1, data.longest)
     row, chunk = (longest, CHUNKS[-1]) if recipe.packed else (recipe.micro_batch * longest, CHUNK)
     depths = _depths(recipe, layers)
-    return min((StepPlan(row, depth, chunk) for depth in depths), key=lambda plan: costs.parts(plan).total)
+    ends = (StepPlan(row, depths[0], chunk), StepPlan(row, depths[-1], chunk))
+    return min(ends, key=lambda plan: costs.parts(plan).total)
 
 
 def step_tokens(data: DataShape, batch: int, accumulation: int) -> float:
@@ -109,6 +111,17 @@ def _depths(recipe: Recipe, layers: int) -> Sequence[int]:
     if recipe.all_recompute is None:
         return range(layers + 1)
     return (layers,) if recipe.all_recompute else (0,)
+
+
+def _first(depths: Sequence[int], fits: Callable[[int], bool]) -> int:
+    """Where the first depth that fits stands; behind the end where none does. From 1 layer on, deeper is leaner."""
+    if fits(depths[0]):
+        return 0
+    low, high = 0, len(depths)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(depths[middle]) else (middle, high)
+    return high
 
 
 def _largest(least: int, most: int, fits: Callable[[int], bool]) -> int | None:

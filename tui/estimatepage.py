@@ -1,0 +1,294 @@
+"""What a job will need, as text of 80 columns on stdout, or as JSON; the short form for --dry-run."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from engine.config.overrides import pairs
+from engine.errors import EXIT_ENVIRONMENT, EXIT_OK, EXIT_USAGE, ProblemError
+from engine.hardware import GIB
+from engine.memory.forecast import Forecast, Machine, forecast
+from engine.memory.presets import imagined
+from engine.memory.remedies import Change
+from engine.messages import render
+from engine.text import clean, one_line
+from tui.report import Report, command, duration
+from tui.words import _, noop, problem_line, say, translate
+
+BAR = 30  # cells of the longest bar
+WIDTH = 80
+NAME = 40  # characters of a model's or device's name
+VERDICTS = {
+    "fits": noop("Fits: {needed} of {free} GB free, ± {error} %, {level}"),
+    "tight": noop("Tight: {needed} of {free} GB free, ± {error} %, {level}"),
+    "no": noop("Does not fit: {needed} GB needed, {free} GB free, ± {error} %, {level}"),
+}
+LEVELS = {"fast": noop("by arithmetic"), "traced": noop("traced"), "measured": noop("measured")}
+STYLES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
+
+
+def show_estimate(
+    file: Path,
+    words: Sequence[str],
+    overrides: Sequence[str],
+    gpu_memory: str | None,
+    *,
+    trace: bool,
+    count: bool,
+    json_: bool,
+) -> int:
+    """Forecast and tell; the exit code. `words`: what follows the file."""
+    try:
+        overrides = [*overrides, *pairs(words)]
+        machine = Machine.with_gpu(imagined(gpu_memory), trace=trace) if gpu_memory else Machine.here(trace=trace)
+        with Report() as report:
+            found = forecast(file, overrides, machine=machine, count=count, listen=report.event)
+    except ProblemError as error:
+        if json_:
+            problems = [problem.as_dict() | {"text": render(problem)} for problem in error.problems]
+            print(json.dumps({"exit_code": error.exit_code, "problems": problems}))
+        raise
+    code = exit_code(found)
+    if json_:
+        print(json.dumps({"exit_code": code, **as_json(found)}))
+    else:
+        EstimatePage(found, file, overrides).print()
+    return code
+
+
+def exit_code(found: Forecast) -> int:
+    """0 it fits, 3 it does not, 2 no figure."""
+    if not found.fits:
+        return EXIT_ENVIRONMENT
+    return EXIT_OK if found.verdict or found.merge else EXIT_USAGE
+
+
+def as_json(found: Forecast) -> dict[str, object]:
+    """The forecast with the words of its problems."""
+    problems = [problem.as_dict() | {"text": render(problem)} for problem in found.problems]
+    return {**found.as_dict(), "problems": problems}
+
+
+def verdict_line(found: Forecast) -> str:
+    """The answer in a line."""
+    if found.verdict and found.estimate:
+        level = translate(LEVELS[found.estimate.level])
+        told = {"needed": gigabytes(found.needed), "free": gigabytes(found.device.free), "level": level}
+        return translate(VERDICTS[found.verdict]).format(error=f"{100 * found.estimate.error:g}", **told)
+    if found.merge and found.verdict is None and not found.model:
+        return _("Fits: the merge") if found.merge.verdict == "fits" else _("Does not fit: the merge")
+    return _("Not known: see below")
+
+
+def plan_line(found: Forecast) -> str:
+    """What a step does, in a line; empty where it is not known."""
+    if not found.estimate:
+        return ""
+    plan = found.estimate.plan
+    line = _("{row} tokens at a time, {recompute} of {layers} layers computed again in backward")
+    return line.format(row=plan.row_tokens, recompute=plan.recompute, layers=found.layers)
+
+
+def short_lines(found: Forecast) -> Iterator[str]:
+    """For --dry-run: verdict, plan, and the way out where it does not fit."""
+    yield _("memory: {verdict}").format(verdict=verdict_line(found))
+    if found.estimate:
+        yield _("step: {plan}").format(plan=plan_line(found))
+    if found.merge:
+        yield _("merge: {figures}").format(figures=merge_line(found))
+    if found.fit and found.fit.fits:
+        yield _("to make it fit: {settings}").format(settings=" ".join(found.overrides(found.fit.overrides)))
+
+
+def merge_line(found: Forecast) -> str:
+    """Memory and disk of the merge."""
+    assert found.merge is not None
+    need = found.merge
+    line = _("{memory} of {memory_free} GB of memory free, {disk} of {disk_free} GB of disk free")
+    told = {name: gigabytes(getattr(need, name)) for name in ("memory", "memory_free", "disk", "disk_free")}
+    return line.format_map(told)
+
+
+def shortened(ranked: Sequence[Change]) -> list[Change]:
+    """Of several changes of the same keys the mildest that suffices, or the one that saves most."""
+    kept: dict[frozenset[str], Change] = {}
+    for change in ranked:
+        keys = frozenset(change.settings)
+        if keys not in kept or not kept[keys].fits:
+            kept[keys] = change
+    return list(kept.values())
+
+
+def gigabytes(size: int) -> str:
+    """Bytes in GiB, which cards are sold by."""
+    return f"{size / GIB:.1f}" if size >= 10 * GIB or size == 0 else f"{size / GIB:.2f}"
+
+
+class EstimatePage:
+    """A forecast as text. Colour only repeats what words say."""
+
+    def __init__(self, found: Forecast, file: Path, overrides: Sequence[str] = (), console: Console | None = None):
+        self.found, self.file, self.given = found, file, list(overrides)
+        if console is None and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        self.console = console or Console(file=sys.stdout, highlight=False)
+        unicode = (self.console.encoding or "").lower().replace("-", "").startswith("utf")
+        self.block = "█" if unicode else "#"
+
+    def print(self) -> None:
+        """The verdict first, then what it rests on, and what to do at the end."""
+        self._line(verdict_line(self.found), STYLES.get(self.found.verdict or "", "bold"))
+        self._where()
+        self._parts()
+        self._facts(self._step())
+        self._facts(self._run())
+        self._problems()
+        self._changes()
+
+    def _line(self, text: str, style: str = "", indent: int = 0) -> None:
+        self.console.print(Padding(Text(text, style), (0, 0, 0, indent), expand=False))
+
+    def _facts(self, facts: Iterator[tuple[str, str]]) -> None:
+        """Two columns: what, and what of it."""
+        found = list(facts)
+        if not found:
+            return
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold", ratio=1)
+        for what, value in found:
+            table.add_row(Text("  " + what), Text(value))
+        self.console.print(table)
+        self.console.print()
+
+    def _where(self) -> None:
+        device = self.found.device
+        if self.found.model:
+            name = one_line(device.name, NAME) or _("a GPU with so much free memory")
+            line = _("{model} on {device}")
+            self._line(line.format(model=one_line(self.found.model, NAME), device=name))
+        for other in self.found.others:
+            line = _("not taken: {name}, {free} of {total} GB free")
+            told = {"name": one_line(other.name, NAME), "free": gigabytes(other.free), "total": gigabytes(other.total)}
+            self._line(line.format_map(told), indent=2)
+
+    def _parts(self) -> None:
+        """A bar for each part, all of one scale."""
+        estimate, device = self.found.estimate, self.found.device
+        if estimate is None:
+            return
+        parts, gpu = estimate.parts, device.kind == "cuda"
+        rows = [
+            (_("weights"), parts.weights),
+            (_("what is trained, its gradients and optimiser"), parts.trained),
+            (_("activations"), parts.activations),
+            (_("loss head"), parts.head),
+            (_("the allocator's reserve, CUDA") if gpu else _("the process and its libraries"), parts.reserve),
+            (_("other processes"), device.others),
+        ]
+        shown = [(name, size) for name, size in rows if size]
+        most = max((size for _name, size in shown), default=1)
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True)
+        for name, size in shown:
+            bar = self.block * -(-(BAR // 2) * size // most)
+            table.add_row(Text("  " + name), Text(_("{size} GB").format(size=gigabytes(size))), Text(bar))
+        self.console.print(table)
+        self.console.print()
+
+    def _step(self) -> Iterator[tuple[str, str]]:
+        found, estimate = self.found, self.found.estimate
+        if estimate is None or found.recipe is None or found.data is None:
+            return
+        yield _("tokens at a time"), str(estimate.plan.row_tokens)
+        again = _("{recompute} of {layers}").format(recompute=estimate.plan.recompute, layers=found.layers)
+        yield _("layers computed again"), again
+        yield _("longest sample"), _("{tokens} tokens").format(tokens=found.data.longest)
+        if found.evaluation:
+            yield _("measuring"), _("{size} GB at most").format(size=gigabytes(found.evaluation))
+        elif found.data.eval_longest:
+            yield _("measuring"), _("needs less than training")
+        if estimate.factor != 1:
+            yield (
+                _("measured here"),
+                _("earlier peaks were {factor:.2f} times the figure").format(factor=estimate.factor),
+            )
+
+    def _run(self) -> Iterator[tuple[str, str]]:
+        outlook = self.found.outlook
+        if outlook:
+            line = _("{steps} ({each} a pass), {tokens} tokens a pass")
+            told = {"steps": outlook.steps, "each": outlook.steps_per_epoch, "tokens": outlook.tokens}
+            yield _("optimiser steps"), line.format_map(told)
+            line = _("{needed} of {free} GB free: {kept} checkpoints of {each} GB, and the result")
+            disk = outlook.disk
+            sizes = {"needed": disk.needed, "each": disk.checkpoint, "free": outlook.disk_free}
+            shown = {name: gigabytes(size) for name, size in sizes.items()}
+            yield _("disk"), line.format(kept=disk.kept, **shown)
+            if outlook.seconds:
+                yield _("time"), _("about {time}, at the rate of the last run").format(time=duration(outlook.seconds))
+        if self.found.merge:
+            yield _("merge"), merge_line(self.found)
+
+    def _problems(self) -> None:
+        notes = self.found.estimate.notes if self.found.estimate else ()
+        for note in notes:
+            self._line(_("note: {text}").format(text=say(note)), indent=2)
+        for problem in self.found.problems:
+            style = {"error": "bold red", "warning": "yellow"}.get(problem.severity, "")
+            self._line(problem_line(problem), style, indent=2)
+        if notes or self.found.problems:
+            self.console.print()
+
+    def _changes(self) -> None:
+        found = self.found
+        if found.verdict in (None, "fits"):
+            return
+        for title, exact in ((_("Exact: the same result"), True), (_("Approximate: another result"), False)):
+            ranked = shortened([change for change in found.changes if change.exact is exact])
+            if ranked:
+                self._line(title, "bold")
+                for change in ranked:
+                    self._change(change)
+        fit = found.fit
+        if fit and fit.fits and fit.changes:
+            self._line(_("The least that suffices:"), "bold")
+            self._line(self._command(found.overrides(fit.overrides)), indent=2)
+            self._line(_("or --fit with train or --replay, which does this by itself"), indent=2)
+        elif found.verdict == "tight":
+            self._line(_("Should memory run out, the run divides its rows at the same optimiser step and goes on."))
+        elif fit:
+            line = _("All of these together need {needed} GB: take a smaller model, or a GPU with more memory.")
+            self._line(line.format(needed=gigabytes(fit.outcome.least)), "bold red")
+            if found.smaller:
+                self._line(_("such as {models}").format(models=_(", ").join(map(clean, found.smaller))), indent=2)
+
+    def _change(self, change: Change) -> None:
+        told = [_("saves {size} GB").format(size=gigabytes(change.saves))]
+        if change.time > 1.005:
+            told.append(_("{share:.0f} % slower").format(share=100 * (change.time - 1)))
+        told.append(_("suffices") if change.fits else _("not enough alone"))
+        line = f"{say(change.title)}: {_(', ').join(told)}"
+        self._line(line, indent=2)
+        rest = f"{' '.join(self.found.overrides(change.overrides))}  ({say(change.effect)})"
+        self._line(rest, "dim", indent=4)
+
+    def _command(self, settings: list[str]) -> str:
+        """What to type so that the run has these settings."""
+        file = shlex.quote(clean(self.file))
+        if self.found.prefix:
+            changed = " ".join(f"--set {shlex.quote(one)}" for one in (*self.given, *settings))
+            return f"{command()} --replay {file} {changed}"
+        return f"{command()} train {file} {' '.join(shlex.quote(one) for one in (*self.given, *settings))}"
