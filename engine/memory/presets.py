@@ -36,7 +36,7 @@ _LENGTH = 200  # characters of a title or reason
 # What a project decides: a preset that brought it along would train on something else, or somewhere else.
 _OF_THE_PROJECT = {"stage", "do_train", "do_predict", "dataset", "eval_dataset", "run_name"}
 # What every train config has, so that the rules between keys can be checked on a preset's settings.
-_FRAME = {"model_name_or_path": "model", "output_dir": "saves", "dataset": "data"}
+FRAME: dict[str, Any] = {"model_name_or_path": "model", "output_dir": "saves", "dataset": "data"}
 _LARGEST_GB = 100_000
 _GB = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:g|gb|gib)?\s*", re.IGNORECASE | re.ASCII)
 
@@ -263,7 +263,7 @@ def _settings(given: Document) -> tuple[dict[str, Any], list[Problem]]:
     """Settings under today's names. Raises ConfigError with whatever makes them none for a preset."""
     strangers = [given.problem("preset_key", name) for name in given.values if not _is_setting(name)]
     values = {name: value for name, value in given.values.items() if _is_setting(name)}
-    frame = Document(given.file, {**_FRAME, **values}, given.lines)
+    frame = Document(given.file, {**FRAME, **values}, given.lines)
     try:
         checked = check(frame, TrainConfig)
     except ConfigError as error:

@@ -21,9 +21,9 @@ Language = Literal["en", "zh"]
 # Up to how many parameters two models count as being of a size: between sizes the larger is the better one to tune,
 # within a size the order of the file decides, which is newest first.
 _SIZES = (0.2e9, 0.8e9, 2.2e9, 5e9, 10e9, 20e9, 45e9)
-_MARGIN = 0.25  # of the weights: adapter, its gradients and optimiser state, activations
-_FIXED = 2 * GIB  # CUDA context, the allocator's reserve, the head's chunk of logits
-_CPU_LARGEST = 2_000_000_000  # parameters: beyond, a run on a processor takes days
+_MARGIN = 0.3  # of the weights: adapter, its gradients and optimiser state, activations
+_FIXED = 3 * GIB // 2  # CUDA context, the allocator's reserve, the head's chunk of logits
+_CPU_LARGEST = 2_000_000_000  # parameters: beyond, nobody waits for a processor
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RecommendedModel:
         return replace(found, stored=self.bytes, unseen=self.parameters - found.parameters)
 
     def comfortable(self, kind: Literal["cuda", "cpu"] = "cuda") -> int:
-        """Bytes that should be free for LoRA on it: the weights (2 bytes each, on a CPU 4), a quarter more, and 2 GiB.
+        """Bytes that should be free for LoRA on it: the weights (2 bytes each, on a CPU 4), 30 % more, and 1.5 GiB.
 
         A rule for choosing a model before there are data; what a job needs is engine.memory's estimate.
         """
@@ -84,7 +84,8 @@ def recommended_models(free: int, language: Language, kind: Literal["cuda", "cpu
 
     On a GPU the largest size first; within a size the file's order, those that ask for a login last. On a CPU, where
     time is short before memory is, the built-in model first, then from small to large. For Chinese the models whose
-    first language it is come before all others, then those that know it. The very first asks for no login.
+    first language it is come before all others, then those that know it. The very first asks for no login and is no
+    mixture of experts, which has few layers that LoRA reaches.
 
     free: bytes on the GPU, or of main memory.
     """
@@ -94,12 +95,12 @@ def recommended_models(free: int, language: Language, kind: Literal["cuda", "cpu
 
     def place(one: RecommendedModel) -> tuple[bool, int, int, bool, bool]:
         size = bisect_left(_SIZES, one.parameters)
-        first = kind == "cpu" and is_builtin(one.name)
-        return not first, _foreign(one, language), size if kind == "cpu" else -size, bool(one.active), one.gated
+        built_in = kind == "cpu" and is_builtin(one.name)
+        return not built_in, _foreign(one, language), size if kind == "cpu" else -size, bool(one.active), one.gated
 
     ordered = sorted(fitting, key=place)
-    open_one = next(one for one in ordered if not one.gated)
-    return [open_one, *(one for one in ordered if one is not open_one)]
+    first = next(one for one in ordered if not one.gated and not one.active)
+    return [first, *(one for one in ordered if one is not first)]
 
 
 def _foreign(model: RecommendedModel, language: Language) -> int:

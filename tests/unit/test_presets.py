@@ -64,6 +64,26 @@ def test_what_ships_and_in_which_order() -> None:
     }
 
 
+def test_the_page_of_presets_has_their_figures() -> None:
+    """docs/presets.md: | name | memory | samples × added up | cutoff_len | rank | … |"""
+    page = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = {cells[1]: cells for line in page.splitlines() if len(cells := [one.strip() for one in line.split("|")]) > 7}
+    for name, preset in SHIPPED.items():
+        cells, get = rows[name], preset.setting
+        batch = f"{get('per_device_train_batch_size')} × {get('gradient_accumulation_steps')}"
+        wanted = {batch, str(get("cutoff_len"))}
+        if preset.automatic:
+            memory = f"{preset.memory_gb:g} GB" if preset.memory_gb else "none"
+            wanted |= {
+                memory,
+                str(get("lora_rank")),
+                preset.origin.replace("llamafactory guide", "LLaMA-Factory's guide"),
+            }
+        else:
+            wanted |= {get("optim"), f"{get('lora_rank')}, {get('lora_alpha')}"}
+        assert wanted <= set(cells), name
+
+
 @pytest.mark.parametrize("preset", shipped_presets(), ids=lambda preset: preset.name)
 def test_a_presets_settings_are_keys_that_are_implemented(preset: Preset) -> None:
     assert {status(name) for name in preset.settings} <= {"implemented", "passed"}
