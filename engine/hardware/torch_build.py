@@ -21,6 +21,7 @@ OLDEST_DRIVER: dict[int, tuple[int, ...]] = {11: (450, 80, 2), 12: (525, 60, 13)
 OLDEST_CARD: dict[int, tuple[int, int]] = {11: (3, 5), 12: (5, 0), 13: (7, 5)}
 BLACKWELL, BLACKWELL_CUDA = (10, 0), (12, 8)  # the first CUDA that compiles for Blackwell (release notes of 12.8)
 
+OLDEST_WHEELS = 12  # torch 2.10, our floor, comes for CUDA 12.6, 12.8 and 13.0
 GET_STARTED = "https://pytorch.org/get-started/locally"
 
 
@@ -80,11 +81,11 @@ def _driver_too_old(build: TorchBuild, hardware: Hardware) -> Finding | None:
         "page": GET_STARTED,
     }
     text = Phrase("driver {driver} is too old for torch {version}, which is built for CUDA {cuda}", values)
-    if hardware.cuda is None:
-        return Finding(text, Phrase("Update the driver to {oldest} or newer.", values))
-    values |= {"known": "{}.{}".format(*hardware.cuda)}
     if not oldest:
-        return Finding(text, Phrase("Update the driver, or install a torch for CUDA {known}: {page}", values))
+        return Finding(text, Phrase("Update the driver, or install a torch for an older CUDA: {page}", values))
+    if hardware.cuda is None or hardware.cuda[0] < OLDEST_WHEELS:
+        return Finding(text, Phrase("Update the driver to {oldest} or newer.", values))
+    values |= {"known": hardware.cuda[0]}
     remedy = Phrase("Update the driver to {oldest} or newer, or install a torch for CUDA {known}: {page}", values)
     return Finding(text, remedy)
 

@@ -1,8 +1,8 @@
 """An NVML that answers from a report, with the real library's errors and constants.
 
-The reports in data/nvml were put together from what nvidia-smi and NVML are known to say of such machines; a member
-that is missing, or is {"error": NAME}, is NVML's error of that name (missing: NOT_SUPPORTED). `memory` is version 2 of
-the question, `memory_v1` the first.
+The reports in data/nvml were put together from what nvidia-smi and NVML are known to say of such machines
+(tests/golden/record_nvml.py writes one of a machine at hand). A member that is missing, or is {"error": NAME}, is
+NVML's error of that name (missing: NOT_SUPPORTED). `memory` is version 2 of the question, `memory_v1` the first.
 """
 
 from __future__ import annotations

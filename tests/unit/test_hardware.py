@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from engine.hardware import GIB, Gpu, probe, visible_device
 from engine.runs.surroundings import FIRST_NAMESPACE
+from tests.golden.record_nvml import record
 from tests.unit.nvml_reports import ReportedNvml, failure
 
 MIB = 1 << 20
@@ -292,6 +295,22 @@ def test_a_report_as_json_has_what_is_computed() -> None:
     assert (raw["cuda"], raw["hidden"], raw["fault"]) == ((12, 2), 2, None)
     assert raw["gpus"][0]["label"] == "0:2" and raw["gpus"][0]["bf16"] is True
     assert probe(ReportedNvml.failing("LIBRARY_NOT_FOUND")).as_dict()["reason"] == "no NVIDIA driver is installed"
+
+
+@pytest.mark.parametrize("name", ["one_l4", "eight_h100", "mig_a100", "mixed", "gb10"])
+def test_a_recorded_report_tells_the_same(name: str, root: Path) -> None:
+    """What somebody records on a machine that we do not have can be tested with."""
+    given = probe(ReportedNvml.of(name), root=root)
+    (root / "proc/4242/comm").unlink()
+    report = json.loads(json.dumps(record(ReportedNvml.of(name))))
+    again = probe(ReportedNvml(report), root=root)
+    assert [gpu.label for gpu in again.gpus] == [gpu.label for gpu in given.gpus]
+    for one, other in zip(again.gpus, given.gpus, strict=True):
+        hidden = {"uuid": other.uuid, "card": other.card, "processes": other.processes}
+        free = {"total": other.total, "free": other.free} if other.unified else {}  # the host's, which changes
+        assert replace(one, **hidden, **free) == other
+        assert one.uuid.endswith("0" * 12)
+    assert record(ReportedNvml.failing("NO_PERMISSION")) == {"init": {"error": "NO_PERMISSION"}}
 
 
 def test_the_real_library_answers_here() -> None:

@@ -159,12 +159,12 @@ def machine(driver: str, cuda: int | None, *capability: int) -> ReportedNvml:
     [
         ("525.60.13", 12000, (12, 8), None),  # minor versions of one major run on the same driver
         ("580.65.06", 13000, (12, 6), None),  # newer drivers run older CUDA
-        ("570.86.15", 12080, (13, 0), "580"),
-        ("470.82.01", 11040, (12, 6), "525.60.13"),
+        ("570.86.15", 12080, (13, 0), "580 or newer, or install a torch for CUDA 12:"),
+        ("470.82.01", 11040, (12, 6), "Update the driver to 525.60.13 or newer."),
         ("535.129.03", 13000, (13, 0), None),  # a forward-compatibility package
         ("525.60.11", None, (12, 6), "525.60.13"),
         ("525.60.13", None, (12, 6), None),
-        ("600.1", 13010, (14, 0), "torch for CUDA 13.1"),  # a CUDA that is not in the table
+        ("600.1", 13010, (14, 0), "older CUDA"),  # a CUDA that is not in the table
         ("600.1", None, (14, 0), None),
         ("", None, (13, 0), None),
     ],
