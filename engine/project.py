@@ -203,7 +203,7 @@ def train_values(answers: ProjectAnswers, preset: Preset) -> dict[str, Any]:
 def _train_yaml(answers: ProjectAnswers, preset: Preset) -> str:
     title = (
         "Training. The keys are LLaMA-Factory's: llamafactory-cli train runs this file as well.",
-        f"Memory preset {preset.title}. {preset.reason}",
+        f"Memory preset {preset.title}. {preset.reason}".rstrip(),
         "Paths start at the project's folder.",
     )
     return commented(TrainConfig, train_values(answers, preset), title)

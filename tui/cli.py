@@ -250,13 +250,15 @@ def new(
     max_samples: Annotated[int | None, typer.Option(min=1, help="Take only so many rows.")] = None,
     test_split: Annotated[float, typer.Option(min=0.0, help="Rows for a test set: a share below 1, or a count.")] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    preset: Annotated[
+        str | None, typer.Option(help="A preset of `sft-wizard presets`, instead of the one for the free memory.")
+    ] = None,
 ) -> None:
     """Write a project: data, commented configs, and a script for the Python API. Asks nothing."""
     from tui.making import new_project
 
-    raise typer.Exit(
-        new_project(folder, data, sample, model, to, mapping or [], instruction, system, max_samples, test_split, force)
-    )
+    options = (mapping or [], instruction, system, max_samples, test_split, force, preset)
+    raise typer.Exit(new_project(folder, data, sample, model, to, *options))
 
 
 @app.command()

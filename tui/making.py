@@ -17,7 +17,7 @@ from engine.data.prepare import row_warnings
 from engine.data.transform import convert
 from engine.errors import EXIT_OK, ConfigError, Problem
 from engine.hardware import probe
-from engine.memory.presets import recommend
+from engine.memory.presets import find_preset, recommend
 from engine.models import get_model
 from engine.project import ProjectAnswers, apply_project, plan_project, sample
 from engine.runs.folder import slugify
@@ -83,6 +83,7 @@ def new_project(
     max_samples: int | None,
     test_split: float,
     force: bool,
+    preset_name: str | None = None,
 ) -> int:
     """`sft-wizard new`."""
     model_folder = Path(model).expanduser()
@@ -98,7 +99,7 @@ def new_project(
         max_samples=max_samples,
         test_split=test_split,
     )
-    preset = recommend(probe()).preset
+    preset = find_preset(preset_name) if preset_name else recommend(probe()).preset
     report = Report()
     written, converted = apply_project(answers, plan_project(answers, preset), force=force)
     for problem in row_warnings(converted.tally) if converted else []:

@@ -10,6 +10,7 @@ MESSAGES: dict[str, Message] = {
         "Presets set keys such as cutoff_len, lora_rank or quantization_bit; sft-wizard keys lists them.",
     ),
     "preset_no_file": Message("This is no file that could hold a preset.", "Move it out of the folder of presets."),
+    "preset_unknown": Message("There is no preset {name}.", "There are: {known}"),
     "preset_twice": Message("The preset {name} is there twice: {other} is used.", "Give one of the two another name."),
     "preset_replaced": Message("Your preset {name} stands in the place of the one that ships with the tool."),
     "gpu_memory_wrong": Message(

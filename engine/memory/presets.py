@@ -109,6 +109,17 @@ def presets() -> tuple[Preset, ...]:
     return load_presets()[0]
 
 
+def find_preset(name: str) -> Preset:
+    """The one of that name. Raises ConfigError: preset_unknown, or what is wrong with the user's file of that name."""
+    found, problems = load_presets()
+    for preset in found:
+        if preset.name == name:
+            return preset
+    wrong = [problem for problem in problems if problem.file and Path(problem.file).stem == name]
+    unknown = Problem("preset_unknown", {"name": name, "known": [preset.name for preset in found]})
+    raise ConfigError(*(wrong or [unknown]))
+
+
 def load_presets(folder: Path | None = None) -> tuple[tuple[Preset, ...], list[Problem]]:
     """All presets, and what is wrong or worth knowing about the user's own, with file and line.
 

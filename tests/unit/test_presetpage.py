@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from engine.errors import ConfigError
 from engine.hardware import Hardware
 from engine.memory.presets import imagined, load_presets, recommend, shipped_presets
+from tui.making import new_project
 from tui.presetpage import Found, lines, show_presets
 
 OWN = 'title: "Bank: {rank}"\nmemory_gb: 30\nsettings:\n  lora_rank: 12\n  optim: "a\\eb"\n'
@@ -108,3 +109,13 @@ def test_it_is_a_command(folder: Path) -> None:
     )
     assert b"12gb - 12 GB - from 10.5 GB free - ours - recommended" in ran.stdout
     assert b"cafe - Caf\\xe9 - from 30 GB free - yours" in ran.stdout and ran.stderr == b""
+
+
+def test_a_project_takes_the_preset_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (None, "identity", "smollm2-135m", "alpaca", [], None, None, None, 0.0, False, "rtx_3060")
+    assert new_project(tmp_path / "mine", *arguments) == 0
+    written = (tmp_path / "mine/configs/train_config.yaml").read_text()
+    assert "quantization_bit: 8" in written and "SAGE RTX 3060" in written
+    with pytest.raises(ConfigError):
+        new_project(tmp_path / "other", *arguments[:-1], "rtx_9090")
+    assert not (tmp_path / "other").exists()

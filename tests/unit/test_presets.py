@@ -14,6 +14,7 @@ from engine.hardware import GIB, Gpu, Hardware
 from engine.memory.job import Estimate, Parts, StepPlan
 from engine.memory.presets import (
     Preset,
+    find_preset,
     imagined,
     load_presets,
     preset_folder,
@@ -262,6 +263,17 @@ def test_older_names_of_keys_are_taken(own: Callable[[str, str], Path]) -> None:
     settings = next(preset for preset in found if preset.name == "mine").settings
     assert settings == {"cutoff_len": 3000, "val_size": 0.1, "eval_strategy": "steps"}
     assert sorted(problem.code for problem in problems) == ["key_alias", "key_empty"]
+
+
+def test_one_is_found_by_its_name(own: Callable[[str, str], Path]) -> None:
+    path = own("bad.yaml", "memory_gb: 8\nsettings:\n  lora_rank: -3\n")
+    assert find_preset("minimal") is SHIPPED["minimal"]
+    with pytest.raises(ConfigError) as caught:
+        find_preset("minimum")
+    assert "minimal" in render(caught.value.problems[0])
+    with pytest.raises(ConfigError) as caught:
+        find_preset("bad")
+    assert render(caught.value.problems[0]).startswith(f"{path}:3: lora_rank")
 
 
 @pytest.mark.parametrize(
