@@ -30,6 +30,7 @@ def make_fit(
     overrides: Sequence[str] = (),
     *,
     machine: Machine | None = None,
+    count: bool = True,
     listen: Callable[[Event], None] = lambda event: None,
     cwd: Path | None = None,
 ) -> Applied:
@@ -38,7 +39,7 @@ def make_fit(
     Raises ConfigError as `forecast`, EnvironmentProblem nothing_fits where no changes suffice.
     """
     machine = machine or Machine.here()
-    before = found = forecast(file, overrides, machine=machine, listen=listen, cwd=cwd)
+    before = found = forecast(file, overrides, machine=machine, count=count, listen=listen, cwd=cwd)
     made: list[Change] = []
     new: list[str] = []
     for _ in range(ROUNDS):
@@ -46,7 +47,7 @@ def make_fit(
             break
         made += found.fit.changes
         new += found.overrides(found.fit.overrides)
-        found = forecast(file, [*overrides, *new], machine=machine, listen=listen, cwd=cwd)
+        found = forecast(file, [*overrides, *new], machine=machine, count=count, listen=listen, cwd=cwd)
     if found.verdict == "no":
         least = found.fit.outcome.least if found.fit else found.needed
         params = {"needed": round(least / GIB, 1), "free": round(found.device.free / GIB, 1)}

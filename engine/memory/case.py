@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.config.schema import TrainConfig
+from engine.memory.calibration import Calibrated
 from engine.memory.job import DataShape, Device, Parts, Recipe, StepPlan
 from engine.memory.planning import MARGIN, Costs, choose_plan, leanest_plan, step_time, step_tokens
 
@@ -17,8 +18,9 @@ Costing = Callable[[TrainConfig], tuple[Recipe, Costs]]
 
 @dataclass(frozen=True)
 class Case:
-    """A job whose settings may change. layers: of the model. free: bytes that it may need, by the measure of `costing`.
+    """A job whose settings may change. layers: of the model. free: bytes that it may need, by the measure of `costing`,
 
+    whose activations and head count `factor` times.
     passed: keys of the config that go to TrainingArguments. cuts: how many samples each shorter limit would cut, empty
     where nothing was counted. quantisable: whether bitsandbytes can be used there.
     """
@@ -32,7 +34,13 @@ class Case:
     costing: Costing
     cuts: Mapping[int, int] = field(default_factory=dict)
     quantisable: bool = True
+    factor: float = 1.0
     margin: float = MARGIN
+
+    def costs(self) -> tuple[Recipe, Costs]:
+        """What a step of it costs."""
+        recipe, costs = self.costing(self.config)
+        return recipe, Calibrated(costs, self.factor)
 
     def with_(self, settings: Mapping[str, Any]) -> Case:
         """The same job with other settings; a lower cutoff_len shortens the samples."""
@@ -70,7 +78,7 @@ class Outcome:
 
 def look(case: Case) -> Outcome:
     """The fastest plan of a job that fits, or its leanest."""
-    recipe, costs = case.costing(case.config)
+    recipe, costs = case.costs()
     batch, steps = case.config.per_device_train_batch_size, case.config.gradient_accumulation_steps
     chosen = choose_plan(
         costs,
@@ -84,20 +92,19 @@ def look(case: Case) -> Outcome:
     )
     leanest = leanest_plan(costs, recipe, case.data, layers=case.layers)
     plan = chosen or leanest
-    measuring = _evaluation(case, recipe, costs, plan)
+    measuring = evaluation_bytes(case, plan)
     fits = chosen is not None and measuring * (1 + case.margin) <= case.free
     time = step_time(plan, recipe, case.layers, step_tokens(case.data, batch, steps))
     least = max(costs.parts(leanest).total, measuring)
     return Outcome(recipe, plan, costs.parts(plan), fits, least, measuring, time)
 
 
-def _evaluation(case: Case, recipe: Recipe, costs: Costs, plan: StepPlan) -> int:
+def evaluation_bytes(case: Case, plan: StepPlan) -> int:
     """Bytes that measuring needs at most: rows without kept activations, taken for rows that recompute all layers.
 
     0 where its rows are no longer than those trained on.
     """
-    if not case.data.eval_longest:
-        return 0
+    recipe, costs = case.costs()
     tokens = case.data.eval_longest * (1 if recipe.packed else case.config.per_device_eval_batch_size)
     if tokens <= plan.row_tokens:
         return 0

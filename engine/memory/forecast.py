@@ -17,7 +17,6 @@ from engine.config.schema import TrainConfig
 from engine.data.templates import load_template
 from engine.errors import ConfigError, Problem, ProblemError
 from engine.hardware import Hardware, Host, host, probe
-from engine.memory.calibration import Calibrated
 from engine.memory.calibration import factor as measured_factor
 from engine.memory.case import Case
 from engine.memory.fast import costs_of, trained_parameters
@@ -205,17 +204,26 @@ def _training(found: Forecast, job: Job, base: FoundModel, data: FoundData, mach
     config, passed, shape, device = job.train.config, job.train.passed, base.shape, found.device
 
     recipe = recipe_of(config, passed, shape, device)
-    trained, factor = trained_parameters(shape, recipe), machine.factor(device, recipe)
+    trained = trained_parameters(shape, recipe)
 
     def costing(config: TrainConfig) -> tuple[Recipe, Costs]:
         recipe = recipe_of(config, passed, shape, device)
-        return recipe, Calibrated(costs_of(shape, recipe), machine.factor(device, recipe))
+        return recipe, costs_of(shape, recipe)
 
     quantisable = machine.installed("bitsandbytes")
     case = Case(
-        config, passed, data.shape, device, len(shape.layers), device.free, costing, data.cuts, quantisable=quantisable
+        config,
+        passed,
+        data.shape,
+        device,
+        len(shape.layers),
+        device.free,
+        costing,
+        data.cuts,
+        quantisable=quantisable,
+        factor=machine.factor(device, recipe),
     )
-    settled = settle(case, shape, base.config, trace=machine.trace, factor=factor)
+    settled = settle(case, shape, base.config, trace=machine.trace)
     found = replace(
         found,
         recipe=recipe,

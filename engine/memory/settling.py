@@ -1,8 +1,9 @@
 """One figure for a job: the plan that a run would choose, and what that plan needs by the best level there is.
 
-Plans are chosen by the fast figure, which is there at once and is calibrated by what this machine has measured. Where
-the traced one of the chosen plan says otherwise, what may be needed is scaled by their ratio and chosen again. A fast
-figure that measurements have raised above the traced one stands: it has been seen.
+Plans are chosen by the fast figure, which is there at once and is calibrated by what this machine has measured, as the
+run chooses them. Where the traced figure of the chosen plan says otherwise, which the run's probe would find out, what
+varies is scaled to it and the plan chosen again. A fast figure that measurements have raised above the traced
+one stands: it has been seen.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from engine.errors import EnvironmentProblem, Problem, RunError
-from engine.memory.case import Case, Outcome, look
+from engine.memory.case import Case, evaluation_bytes, look
 from engine.memory.fast import fast_estimate
-from engine.memory.job import Estimate, Recipe, StepPlan
+from engine.memory.job import Estimate, Parts, Recipe, StepPlan
 from engine.memory.shape import ModelShape
 
 Verdict = Literal["fits", "tight", "no"]
@@ -36,18 +37,16 @@ class Settled:
     problems: tuple[Problem, ...] = ()
 
 
-def settle(
-    case: Case, shape: ModelShape, config: Mapping[str, Any], *, trace: Trace | None, factor: float = 1.0
-) -> Settled:
-    """Of a job on a model of `shape` with this config.json. trace: None for the fast figure alone; where a step cannot
+def settle(case: Case, shape: ModelShape, config: Mapping[str, Any], *, trace: Trace | None) -> Settled:
+    """Of a job on a model of `shape` with this config.json, its `factor` that of this machine. trace: None for the fast
 
-    be traced, a problem says why. factor: what `case.costing` multiplies activations and head by.
+    figure alone; where a step cannot be traced, a problem says why.
     """
-    free, problems = case.free, tuple[Problem, ...]()
+    free, factor, problems = case.free, case.factor, tuple[Problem, ...]()
     for _ in range(ROUNDS):
-        outcome = _best(case)
-        fast = calibrated(fast_estimate(shape, outcome.recipe, outcome.plan), factor)
-        estimate = fast
+        outcome = look(case)
+        plain = fast_estimate(shape, outcome.recipe, outcome.plan)
+        estimate = calibrated(plain, factor)
         if trace is not None:
             try:
                 traced = trace(config, outcome.recipe, outcome.plan)
@@ -55,12 +54,14 @@ def settle(
                 trace = None
                 problems = tuple(replace(problem, severity="note") for problem in error.problems)
             else:
-                estimate = fast if factor > 1 and fast.needed > traced.needed else traced
-        ratio = estimate.needed / fast.needed
-        evaluation = round(outcome.evaluation * ratio)
+                estimate = estimate if factor > 1 and estimate.needed > traced.needed else traced
+        more = _standing(estimate.parts) - _standing(plain.parts)
+        scale = _working(estimate.parts) / (_working(plain.parts) or 1)
+        case = replace(case, factor=scale, free=free - more)
+        measuring = evaluation_bytes(case, outcome.plan)
+        evaluation = measuring + more if measuring else 0
         verdict = verdict_of(max(estimate.needed, evaluation), estimate, free)
-        case = replace(case, free=int(free / ratio))
-        if trace is None or outcome.fits == (verdict != "no"):
+        if trace is None or outcome.fits == (verdict == "fits"):
             break
     return Settled(estimate, evaluation, verdict, case, problems)
 
@@ -80,10 +81,11 @@ def calibrated(estimate: Estimate, factor: float) -> Estimate:
     return replace(estimate, parts=replace(estimate.parts, activations=activations, head=head), factor=factor)
 
 
-def _best(case: Case) -> Outcome:
-    """The fastest plan that fits with the margin, else without it, else the leanest."""
-    outcome = look(case)
-    if outcome.fits:
-        return outcome
-    tight = look(replace(case, margin=0.0))
-    return tight if tight.fits else outcome
+def _working(parts: Parts) -> int:
+    """What a plan moves."""
+    return parts.activations + parts.head
+
+
+def _standing(parts: Parts) -> int:
+    """What no plan changes, or little."""
+    return parts.total - _working(parts)
