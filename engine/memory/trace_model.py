@@ -130,6 +130,13 @@ def _quantise(lm: Any, recipe: Recipe) -> None:
     lm.requires_grad_(False)
 
 
+def peculiarities(model: torch.nn.Module) -> list[str]:
+    """`experts`: tokens choose their way by their values. `recurrent`: there may be kernels that the trace has not."""
+    names = {type(module).__name__ for module in model.modules()}
+    found = ["experts"] if any("Experts" in name for name in names) else []
+    return found + (["recurrent"] if any("Mamba" in name or "DeltaNet" in name for name in names) else [])
+
+
 def signatures(model: torch.nn.Module, layers: torch.nn.ModuleList, text: Any) -> list[Any]:
     """For each layer what its events depend on: its modules, what of it learns, whether it recomputes, its type, and
 
@@ -155,16 +162,18 @@ def signatures(model: torch.nn.Module, layers: torch.nn.ModuleList, text: Any) -
 def representatives(found: list[Any]) -> tuple[list[int], list[int]]:
     """(layers to keep, for each layer the position among the kept of the one that stands for it).
 
-    Kept are the first layer, the last, and between them the first of each type: neighbours then are neighbours of a
-    kind that the full model has too.
+    Kept are the first layer, the last, and between them the first of each type and type of the layer after it, which
+    decides how long an output lives: neighbours then are neighbours of a kind that the full model has too.
     """
     last = len(found) - 1
     middle: dict[Any, int] = {}
     for index in range(1, last):
-        middle.setdefault(found[index], index)
+        middle.setdefault((found[index], found[index + 1]), index)
     kept = sorted({0, last, *middle.values()})
     position = {index: at for at, index in enumerate(kept)}
-    stands = [position[index if index in (0, last) else middle[found[index]]] for index in range(last + 1)]
+    stands = [
+        position[index if index in (0, last) else middle[found[index], found[index + 1]]] for index in range(last + 1)
+    ]
     return kept, stands
 
 
