@@ -108,7 +108,7 @@ class _Varlen(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         tokens, heads, _ = q.shape
-        out = torch.empty_like(q)
+        out = v.new_empty((tokens, heads, v.shape[-1]))
         sums = q.new_empty((heads, tokens), dtype=torch.float32)
         ctx.save_for_backward(q, k, v, out, sums)
         return out

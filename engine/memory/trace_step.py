@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.memory.faking import Recorder, make_fake
 from engine.memory.job import WIDTH, Recipe, StepPlan
-from engine.memory.trace_model import Cut, build
+from engine.memory.trace_model import Cut, build, peculiarities
 from engine.memory.unroll import Event, Segment, Step, unroll
 from engine.train.attention import Row, packed_rows
 
@@ -24,7 +24,7 @@ class Traced:
 
     weights: bytes of each tensor that does not learn; trained: of each parameter, gradient and piece of optimiser state
     that is there throughout a step; row: events of a row's forward and backward; update: of the optimiser's step.
-    layers: how many were traced; experts: some of the model's weights are experts that a token may pass by.
+    layers: how many were traced; peculiar: what of the model its step may treat otherwise than the trace.
     """
 
     weights: list[int]
@@ -32,7 +32,7 @@ class Traced:
     row: list[Step]
     update: list[Step]
     layers: int
-    experts: bool
+    peculiar: list[str]
 
 
 def trace(config_json: Mapping[str, Any], recipe: Recipe, plan: StepPlan) -> Traced:
@@ -43,9 +43,8 @@ def trace(config_json: Mapping[str, Any], recipe: Recipe, plan: StepPlan) -> Tra
         segments = _row(cut, recipe, plan)
     update, state = _update(cut.trained, recipe)
     sizes = [one.numel() * one.element_size() for one in cut.trained]
-    experts = any(name.endswith("experts") for name, _ in cut.model.named_modules())
     row = unroll(segments, cut.stands)
-    return Traced(cut.frozen, [*sizes, *sizes, *state], row, update, len(cut.layers), experts)
+    return Traced(cut.frozen, [*sizes, *sizes, *state], row, update, len(cut.layers), peculiarities(cut.model))
 
 
 def _row(cut: Cut, recipe: Recipe, plan: StepPlan) -> list[Segment]:

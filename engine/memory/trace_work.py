@@ -1,6 +1,6 @@
 """The worker of traced.py: {config, recipe, plan} as JSON on its input, the parts of the peak as JSON on its output.
 
-No file is opened but those of the libraries. What goes wrong is a traceback on its error output and an exit code.
+No file is opened but those of the libraries. What goes wrong is a line on its error output and an exit code.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def notes_of(found: Traced, recipe: Recipe) -> list[str]:
         notes.append("packed_weights")
     if not traces_update(recipe):
         notes.append("optimiser")
-    if found.experts:
-        notes.append("experts")
-    return notes
+    return notes + found.peculiar
 
 
 def main() -> None:
@@ -83,7 +81,11 @@ def main() -> None:
     request = json.load(sys.stdin)
     torch.set_num_threads(1)
     started = time.monotonic()
-    found = answer(request)
+    try:
+        found = answer(request)
+    except Exception as error:  # whatever a model's own code raises: the reason, for the caller to show
+        lines = str(error).strip().splitlines()
+        sys.exit(" … ".join((f"{type(error).__name__}: {''.join(lines[:1])}"[:200], *lines[1:][-1:])))
     found["seconds"] = round(time.monotonic() - started, 3)
     found["resident"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     json.dump(found, sys.stdout)

@@ -50,6 +50,7 @@ _NOTES = {
     "sdpa": Phrase("attention is counted as the processor's kernel keeps it, which CUDA's may exceed"),
     "packed_weights": Phrase("quantised weights are counted by their known sizes"),
     "optimiser": Phrase("of the optimiser only its state is counted"),
+    "recurrent": Phrase("recurrent layers are counted as transformers computes them without kernels of their own"),
     "experts": Phrase("experts are counted as if tokens were spread evenly over them"),
 }
 

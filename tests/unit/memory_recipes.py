@@ -10,7 +10,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 SMALL = {
     "hidden_size": 64,
     "intermediate_size": 160,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
@@ -23,7 +23,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen2": {},
     "qwen3": {},
     "mistral": {"sliding_window": None},
-    "gemma3_text": {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"], "sliding_window": 64},
+    "gemma3_text": {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64},
     "phi3": {},
 }
 

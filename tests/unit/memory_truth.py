@@ -18,7 +18,7 @@ from engine.train.recompute import recompute_layers
 
 
 def real_peak(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> int:
-    """Bytes at the peak of a step of one row and one of two: parameters and buffers, and what the profiler counted."""
+    """Bytes at the peak of a second step, of two rows: what was there before it, and what the profiler counted."""
     model = _real_model(config, recipe, plan)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-3, foreach=False)
@@ -31,12 +31,14 @@ def real_peak(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> int:
 
     gc.disable()
     try:
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found, packed_rows():
-            for rows in (1, 2):
-                for _ in range(rows):
-                    row()
+        with packed_rows():
+            row()
+            optimiser.step()
+            optimiser.zero_grad()
+            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+                row()
+                row()
                 optimiser.step()
-                optimiser.zero_grad()
     finally:
         gc.enable()
     now = most = 0
@@ -44,10 +46,9 @@ def real_peak(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> int:
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)
-    kept = {
-        one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in (*model.parameters(), *model.buffers())
-    }
-    return most + sum(kept.values())
+    moments = [piece for state in optimiser.state.values() for piece in state.values()]
+    there = (*model.parameters(), *model.buffers(), *moments)
+    return most + sum({one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in there}.values())
 
 
 def _real_model(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> Any:
