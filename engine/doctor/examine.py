@@ -14,7 +14,7 @@ from engine.doctor.machine import check_gpus, check_memory, check_processor
 from engine.doctor.places import Hub, check_hub, check_place, hub_settings, places, refusal
 from engine.doctor.software import check_packages, check_python, check_torch, installed_version, own_requirements
 from engine.errors import Problem
-from engine.hardware import Hardware, Host, host, probe
+from engine.hardware import Hardware, Host, every_gpu, host
 from engine.hardware.torch_build import TorchBuild, torch_build
 from engine.messages import catalogue
 from engine.runs.surroundings import limits
@@ -29,7 +29,7 @@ class Sources:
     cwd: Path
     environ: Mapping[str, str]
     root: Path = Path("/")
-    hardware: Callable[[], Hardware] = probe
+    hardware: Callable[[], Hardware] = every_gpu
     host: Callable[[], Host] = host
     torch: Callable[[], TorchBuild | None] = torch_build
     requirements: Callable[[], Sequence[str] | None] = own_requirements

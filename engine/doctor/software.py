@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.doctor.check import Check, Status
 from engine.hardware import Hardware
-from engine.hardware.torch_build import TorchBuild, obstacle
+from engine.hardware.torch_build import TorchBuild, card_obstacle, obstacle
 from engine.storage import APP
 from engine.text import Phrase, listed, verbatim
 
@@ -124,6 +124,9 @@ def check_torch(build: TorchBuild | None, hardware: Hardware) -> Iterator[Check]
         "xpu": Phrase("{version}, built for Intel's GPUs, which this tool does not train on", values),
     }
     yield Check("torch", "ok", title, kinds[build.kind])
+    for gpu in hardware.gpus:
+        if found := card_obstacle(build, gpu):
+            yield Check(f"torch.{gpu.label}", "warn", title, found.text, found.remedy)
 
 
 def _extras(requirement: str) -> list[str]:

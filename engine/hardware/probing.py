@@ -11,6 +11,7 @@ from typing import Any
 from engine.hardware.nvml import Reader, explain
 from engine.hardware.processor import host
 from engine.hardware.report import Hardware
+from engine.hardware.torch_build import runnable, torch_build
 from engine.hardware.visible import narrowed
 from engine.text import Phrase
 
@@ -20,13 +21,14 @@ def probe(
 ) -> Hardware:
     """What can be used here. Never raises for a driver or a card that is broken.
 
-    `visible` and `order` are CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER (default: the environment's); `root` is where
-    /proc and /sys are.
+    nvml: the module to ask, for all GPUs that it lists; without it this machine's, and then only those that the
+    installed torch computes on. `visible` and `order` are CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER (default: the
+    environment's); `root` is where /proc and /sys are.
     """
+    if nvml is None:
+        return runnable(probe(importlib.import_module("pynvml"), visible, order=order, root=root), torch_build())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     order = os.environ.get("CUDA_DEVICE_ORDER", "") if order is None else order
-    if nvml is None:
-        nvml = importlib.import_module("pynvml")
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -38,6 +40,11 @@ def probe(
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
     return found if visible is None or not found.gpus else _narrow(found, visible, order)
+
+
+def every_gpu() -> Hardware:
+    """This machine's GPUs, also those that the installed torch does not compute on."""
+    return probe(importlib.import_module("pynvml"))
 
 
 def visible_device(*, use_cpu: bool = False, hardware: Hardware | None = None) -> dict[str, str]:

@@ -10,8 +10,10 @@ from engine.text import NOTHING, Phrase
 GIB = 1 << 30
 
 # Why there is no GPU: no_device where NVML works and lists none, lost where all that it lists fail, hidden where
-# CUDA_VISIBLE_DEVICES leaves none; the others are the driver's.
-Fault = Literal["", "no_driver", "not_loaded", "mismatch", "no_permission", "driver", "no_device", "lost", "hidden"]
+# CUDA_VISIBLE_DEVICES leaves none, torch where the installed one runs on none; the others are the driver's.
+Fault = Literal[
+    "", "no_driver", "not_loaded", "mismatch", "no_permission", "driver", "no_device", "lost", "hidden", "torch"
+]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from engine.hardware.report import Finding, Gpu, Hardware
+from engine.hardware.report import Fault, Finding, Gpu, Hardware
 from engine.text import Phrase
 
 # Oldest driver of Linux for each major version of CUDA; minor versions of one major run on the same driver.
@@ -53,16 +53,41 @@ def torch_build(folder: Path | None = None) -> TorchBuild | None:
     return TorchBuild(version, "rocm" if "hip" in said else "xpu" if "xpu" in said else "cpu")
 
 
+def runnable(hardware: Hardware, build: TorchBuild | None) -> Hardware:
+    """`hardware` with only the GPUs that this torch computes on, and why the others are not among them.
+
+    Without this a run is planned on a GPU, and torch then takes the processor without a word. build: None, where no
+    torch is installed, says nothing.
+    """
+    stops = [note for note in hardware.notes if note.severe]
+    general = next(iter(stops), None) or (build and obstacle(build, hardware))
+    if hardware.gpus and general:
+        notes = tuple(note for note in hardware.notes if note is not general)
+        fault: Fault = "driver" if stops else "torch"
+        return replace(hardware, gpus=(), reason=general.text, remedy=general.remedy, fault=fault, notes=notes)
+    if build is None:
+        return hardware
+    found = [card_obstacle(build, gpu) for gpu in hardware.gpus]
+    kept = tuple(gpu for gpu, stop in zip(hardware.gpus, found, strict=True) if stop is None)
+    return replace(hardware, gpus=kept, notes=(*hardware.notes, *(stop for stop in found if stop is not None)))
+
+
 def obstacle(build: TorchBuild, hardware: Hardware) -> Finding | None:
     """Why this torch computes on none of these GPUs, and what to do. None where it does, or where there are none."""
     best = hardware.best()
     if best is None:
         return None
-    if build.kind != "cuda":
-        names = {"cpu": Phrase("processors only"), "rocm": Phrase("AMD's GPUs"), "xpu": Phrase("Intel's GPUs")}
-        text = Phrase("torch {version} is built for {kind}", {"version": build.version, "kind": names[build.kind]})
-        return Finding(text, Phrase("Reinstall torch with a CUDA build: {page}", {"page": GET_STARTED}))
-    return _driver_too_old(build, hardware) or _card_unknown(build, best)
+    stops = [card_obstacle(build, gpu) for gpu in hardware.gpus]
+    return _of_all(build, hardware) or (card_obstacle(build, best) if all(stops) else None)
+
+
+def _of_all(build: TorchBuild, hardware: Hardware) -> Finding | None:
+    """What stops it whatever the card."""
+    if build.kind == "cuda":
+        return _driver_too_old(build, hardware)
+    names = {"cpu": Phrase("processors only"), "rocm": Phrase("AMD's GPUs"), "xpu": Phrase("Intel's GPUs")}
+    text = Phrase("torch {version} is built for {kind}", {"version": build.version, "kind": names[build.kind]})
+    return Finding(text, Phrase("Reinstall torch with a CUDA build: {page}", {"page": GET_STARTED}))
 
 
 def _driver_too_old(build: TorchBuild, hardware: Hardware) -> Finding | None:
@@ -85,14 +110,14 @@ def _driver_too_old(build: TorchBuild, hardware: Hardware) -> Finding | None:
         return Finding(text, Phrase("Update the driver, or install a torch for an older CUDA: {page}", values))
     if hardware.cuda is None or hardware.cuda[0] < OLDEST_WHEELS:
         return Finding(text, Phrase("Update the driver to {oldest} or newer.", values))
-    values |= {"known": hardware.cuda[0]}
+    values |= {"known": str(hardware.cuda[0])}
     remedy = Phrase("Update the driver to {oldest} or newer, or install a torch for CUDA {known}: {page}", values)
     return Finding(text, remedy)
 
 
-def _card_unknown(build: TorchBuild, gpu: Gpu) -> Finding | None:
-    """The card is older than what this CUDA compiles for, or newer."""
-    if gpu.capability is None:
+def card_obstacle(build: TorchBuild, gpu: Gpu) -> Finding | None:
+    """The card is older than what this torch's CUDA compiles for, or newer."""
+    if gpu.capability is None or build.kind != "cuda":
         return None
     values = {
         "name": gpu.name,

@@ -100,6 +100,14 @@ def test_what_is_broken_is_told_with_its_remedy(
     assert (status == "fail") <= (found.exit_code == EXIT_ENVIRONMENT)
 
 
+def test_a_card_among_others_that_torch_cannot_use(tmp_path: Path) -> None:
+    nvml = ReportedNvml.of("mixed")
+    nvml.report["cards"][0]["capability"] = [3, 5]
+    found = examine(sources(tmp_path, nvml))
+    assert by_id(found.checks, "torch").status == "ok"
+    assert by_id(found.checks, "torch.0").status == "warn" and found.exit_code == EXIT_OK
+
+
 def test_without_torch_the_package_is_what_is_missing(tmp_path: Path) -> None:
     found = examine(sources(tmp_path, torch=lambda: None, installed=lambda name: None, hub=lambda: None))
     assert "not installed; >=2.10 is needed" in said(by_id(found.checks, "package.torch"))

@@ -11,7 +11,7 @@ import pytest
 
 from engine.hardware import GIB, cpu_has_fast_bf16, host, probe
 from engine.hardware.cgroups import cpu_quota, memory_room
-from engine.hardware.torch_build import TorchBuild, obstacle, torch_build
+from engine.hardware.torch_build import TorchBuild, obstacle, runnable, torch_build
 from tests.unit.nvml_reports import ReportedNvml
 
 GROUPS = "sys/fs/cgroup"
@@ -202,3 +202,40 @@ def test_a_torch_that_was_not_built_for_the_card(kind: str, word: str) -> None:
     found = obstacle(build, probe(ReportedNvml.of("one_l4")))
     assert found and word in str(found.text) and "pytorch.org" in str(found.remedy)
     assert obstacle(build, probe(ReportedNvml.failing("LIBRARY_NOT_FOUND"))) is None
+
+
+CUDA_13 = TorchBuild("2.13.0", "cuda", (13, 0))
+
+
+def test_a_gpu_that_torch_cannot_use_is_none() -> None:
+    """Else a run is planned on it, --require-gpu is content, and torch takes the processor."""
+    there = probe(ReportedNvml.of("one_l4"))
+    assert runnable(there, TorchBuild("2.13.0", "cuda", (12, 8))) == there
+    assert runnable(there, None) == there
+    for build in (CUDA_13, TorchBuild("2.13.0+cpu", "cpu")):  # the driver is a 570
+        found = runnable(there, build)
+        assert (found.gpus, found.fault, found.driver) == ((), "torch", "570.86.15")
+        assert build.version in str(found.reason) and str(found.remedy)
+    nothing = probe(ReportedNvml.failing("NO_PERMISSION"))
+    assert runnable(nothing, CUDA_13) == nothing
+
+
+def test_a_card_too_old_leaves_the_others() -> None:
+    nvml = ReportedNvml.of("mixed")
+    nvml.report |= {"driver": "580.95.05", "cuda": 13000}
+    nvml.report["cards"][0]["capability"] = [6, 1]
+    there = probe(nvml)
+    assert obstacle(CUDA_13, there) is None
+    found = runnable(there, CUDA_13)
+    assert [gpu.index for gpu in found.gpus] == [1]
+    assert ["too old" in str(note.text) for note in found.notes] == [True]
+    nvml.report["cards"][1]["capability"] = [7, 0]
+    assert runnable(probe(nvml), CUDA_13).fault == "torch"
+
+
+def test_without_libcuda_nothing_computes() -> None:
+    nvml = ReportedNvml.of("one_l4")
+    nvml.report["cuda"] = {"error": "LIBRARY_NOT_FOUND"}
+    found = runnable(probe(nvml), TorchBuild("2.13.0", "cuda", (12, 6)))
+    assert (found.gpus, found.fault, found.notes) == ((), "driver", ())
+    assert "libcuda" in str(found.reason)
