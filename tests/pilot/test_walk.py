@@ -82,7 +82,7 @@ async def test_back_loses_nothing(cwd: Path) -> None:
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="preset")
-        await pilot.press("3", "enter")
+        await pilot.press("down", "down", "down", "enter")  # 16 GB
         await at(pilot, "settings")
         await pilot.press("down", "down", "enter", "backspace", "7", "enter")
         assert app.wizard.answers["train.lora_rank"] == 17
