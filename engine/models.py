@@ -192,7 +192,7 @@ def hub_config(name: str, revision: str | None = None, cache_dir: str | None = N
 
     Raises ConfigError where neither has it.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
     from engine import builtin_model
 
@@ -202,6 +202,7 @@ def hub_config(name: str, revision: str | None = None, cache_dir: str | None = N
         if isinstance(cached, str):
             return Path(cached)
         _require_online()
+        HfApi().model_info(asked, revision=revision, timeout=HUB_PATIENCE)  # a quick no, as in hub_download
         return Path(
             hf_hub_download(asked, "config.json", revision=revision, cache_dir=cache_dir, etag_timeout=HUB_PATIENCE)
         )

@@ -10,6 +10,7 @@ from tui.words import _, noop, translate
 
 PHASES = {
     "tokenising": noop("Tokenising"),
+    "estimating": noop("Estimating memory"),
     "loading": noop("Loading the model"),
     "checking": noop("Checking the fast step"),
     "training": noop("Training"),

@@ -175,7 +175,11 @@ def forecast_job(
         data = _data(job, base, count, counted, listen)
         found = replace(found, data=data.shape, problems=(*found.problems, *data.problems))
         if base.shape is not None:
+            listen({"type": "phase", "name": "estimating"})
             found, trained = _training(found, job, base, data, machine)
+    elif job.train:
+        note = Problem("nothing_trained", key="do_train", file=str(job.file), severity="note")
+        found = replace(found, problems=(note,))
     if job.merge:
         need, problems = merge_need(job, trained, machine.host)
         found = replace(found, merge=need, problems=(*found.problems, *problems))

@@ -72,9 +72,9 @@ def find_base(config: TrainConfig) -> FoundModel:
         if where.is_dir():
             read: Mapping[str, Any] = read_json(where / "config.json")
             return FoundModel(None, read, shape_of(read, str(where / "config.json")), tuple(problems))
-        problems.append(Problem("size_from_config", {"name": name}, severity="note"))
         known = known_model(name)
         read = known.config if known else read_json(hub_config(name, config.model_revision, config.cache_dir))
+        problems.append(Problem("size_from_config", {"name": name}, severity="note"))
         return FoundModel(None, read, shape_of(read, name), tuple(problems))
     except ConfigError as error:
         return FoundModel(folder, None, None, (*problems, *error.problems))

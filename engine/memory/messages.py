@@ -29,6 +29,9 @@ MESSAGES: dict[str, Message] = {
     "data_not_counted": Message(
         "The data are not counted ({reason}): every sample is taken to have cutoff_len = {cutoff} tokens.",
     ),
+    "nothing_trained": Message(
+        "This config does not train (do_train: false): only training and merging are estimated."
+    ),
     "merge_not_known": Message("What the merge needs is not known: {name} is not on this machine."),
     "nothing_fits": Message(
         "No change of the settings makes this job fit: it needs {needed} GB at least, {free} GB are free.",

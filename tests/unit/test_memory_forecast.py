@@ -246,6 +246,12 @@ def test_a_file_that_is_no_job_is_refused(tmp_path: Path) -> None:
         of(tmp_path / "x.yaml")
 
 
+def test_a_job_that_only_answers_has_no_figure(tmp_path: Path, model: Path) -> None:
+    more = {"do_predict": True, "predict_with_generate": True, "eval_dataset": "rows"}
+    found = of(save_job(tmp_path, model, do_train=False, dataset=..., **more))
+    assert (found.estimate, found.verdict, codes(found)) == (None, None, ["nothing_trained"])
+
+
 def test_measuring_is_part_of_the_figure(tmp_path: Path, model: Path) -> None:
     """A set to measure on whose samples are longer than all rows that are trained on."""
     found = counted(save_job(tmp_path, model), machine(20), eval_longest=60_000)
