@@ -20,7 +20,8 @@ class LayerCosts:
     """Of one layer. Per token: kept, by a layer that keeps its activations; input, by one that recomputes; working, the
 
     most that its backward needs beyond what is kept. per_pair: kept for each pair of tokens of a sample (a score,
-    or a mask). whole: kept whatever the tokens (casts of weights); passing: in passing (an unpacked weight).
+    or a mask). whole: kept whatever the tokens (casts of weights), of which autocast remembers `cached` to the end of
+    forward even where the layer recomputes; passing: in passing (an unpacked weight).
     """
 
     kept: float
@@ -28,7 +29,11 @@ class LayerCosts:
     working: float
     per_pair: float
     whole: float
+    cached: float
     passing: float
+
+
+NOTHING = LayerCosts(0, 0, 0, 0, 0, 0, 0)  # of a layer that no gradient passes
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,13 @@ class Widths:
     @classmethod
     def of(cls, recipe: Recipe) -> Widths:
         """The widths of a recipe."""
-        base = WIDTH[recipe.base]
-        # The embedding decides: what it gives is added to, layer by layer. Trained, it is in the trained dtype.
-        trains_embedding = recipe.method == "full" or any("embed" in name or name == "wte" for name in recipe.saved)
-        between = WIDTH[recipe.trained] if trains_embedding else base
-        return cls(WIDTH[recipe.compute], between, WIDTH[recipe.trained], base, recipe.autocast is not None)
+        return cls(
+            compute=WIDTH[recipe.compute],
+            between=WIDTH[recipe.between],
+            trained=WIDTH[recipe.trained],
+            base=WIDTH[recipe.base],
+            autocast=recipe.autocast is not None,
+        )
 
     @property
     def adapted(self) -> int:
@@ -67,13 +74,14 @@ def layer_costs(layer: Layer, recipe: Recipe, hidden: int, heads: int, learns: b
     if recipe.dora:
         # The base's and the adapter's output, for the gradient of the magnitude.
         kept += sum(2 * w.adapted * one.outputs for one in adapted(layer, recipe))
-    casts, passing = _casts(layer, recipe, w, learns)
+    casts, cached, passing = _casts(layer, recipe, w, learns)
     return LayerCosts(
         kept=kept,
         input=w.between * hidden,
         working=max(middle_working, _attention_working(layer, recipe, w, hidden) - middle) + w.between * hidden,
         per_pair=_per_pair(layer, recipe, w, heads),
         whole=casts,
+        cached=cached,
         passing=passing,
     )
 
@@ -142,10 +150,15 @@ def _arrives(one: Linear, layer: Layer, w: Widths) -> int:
 
 
 def _attention(layer: Layer, recipe: Recipe, w: Widths, heads: int) -> float:
-    """Flash kernels keep q, k, v, their output and a log-sum-exp; eager ones k and v repeated for all heads."""
+    """Flash kernels keep q, k, v, their output and a log-sum-exp; eager attention q, k and v. A mask (padding) makes
+
+    transformers repeat k and v for all heads.
+    """
+    repeats = 1 if recipe.packed or recipe.attention == "varlen" else layer.q // max(1, layer.k)
+    given = layer.q + repeats * (layer.k + layer.v)
     if recipe.attention == "eager":
-        return w.compute * (layer.q * 2 + layer.v * (layer.q // max(1, layer.k)))
-    return w.compute * (layer.q + layer.k + layer.v + _output(layer)) + EXACT * heads
+        return w.compute * given
+    return w.compute * (given + _output(layer)) + EXACT * heads
 
 
 def _output(layer: Layer) -> int:
@@ -195,25 +208,23 @@ def _attention_working(layer: Layer, recipe: Recipe, w: Widths, hidden: int) -> 
     return grads + w.between * hidden
 
 
-def _casts(layer: Layer, recipe: Recipe, w: Widths, learns: bool) -> tuple[float, float]:
-    """(kept, in passing) copies of weights: what autocast casts is kept for backward; an unpacked quantised weight, and
+def _casts(layer: Layer, recipe: Recipe, w: Widths, learns: bool) -> tuple[float, float, float]:
+    """(kept, the part of it that autocast remembers, in passing) copies of weights.
 
-    the gradient of the largest trained matrix beside the sum that it is added to, are there in passing.
+    What autocast casts is kept for backward; it remembers casts of what learns. In passing: an unpacked quantised
+    weight, and the gradient of the largest trained matrix beside the sum that it is added to.
     """
     weights = [one.weights for one in layer.linears]
-    kept = passing = 0.0
-    if recipe.method == "lora":
-        own = adapter_parameters(layer, recipe)
-        if w.autocast and w.trained != w.compute:
-            kept += w.compute * own
-    if w.autocast and not recipe.bits:
-        width = w.trained if learns else w.base
-        if width != w.compute:
-            kept += w.compute * sum(weights)
+    largest = max(weights, default=0)
+    frozen = cached = passing = 0.0
+    if w.autocast and w.trained != w.compute:
+        cached = w.compute * (sum(weights) if learns else adapter_parameters(layer, recipe))
+    if w.autocast and not learns and not recipe.bits and w.base != w.compute:
+        frozen = w.compute * sum(weights)
     if recipe.bits:
-        passing += w.compute * max(weights, default=0)
+        passing += w.compute * largest
     if learns:
-        passing += (w.compute + w.trained) * max(weights, default=0)
+        passing += (w.compute + w.trained) * largest
     if recipe.dora:
-        passing += 2 * EXACT * max(weights, default=0)
-    return kept, passing
+        passing += 2 * EXACT * largest
+    return cached + frozen, cached, passing

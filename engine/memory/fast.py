@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.memory.activations import LayerCosts, adapter_parameters, layer_costs
+from engine.memory.activations import NOTHING, LayerCosts, adapter_parameters, layer_costs
 from engine.memory.allocator import CONTEXT, PROCESS, WORKSPACE
 from engine.memory.heads import HeadCosts, head_costs
 from engine.memory.job import WIDTH, Estimate, Parts, Recipe, StepPlan
@@ -54,14 +54,16 @@ class StepCosts:
         ahead = sum(layer.input for layer in self.layers[:again]) * tokens
         ahead += sum(self._kept(layer, tokens) for layer in self.layers[again:])
         kept = self.head.kept * tokens
-        yield ahead, kept + self.head.whole + self.head.at_forward(plan)
-        yield ahead, kept + self.head.whole + self.head.at_backward(plan)
-        yield ahead + self.head.start * tokens, 0.0
+        cached = sum(layer.cached for layer in self.layers[:again])
+        yield ahead + cached, kept + self.head.at_forward(plan)
+        yield ahead, kept + self.head.at_backward(plan)
+        yield ahead + self.head.start * tokens, self.head.waiting
         for at in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[at]
             own = self._kept(layer, tokens) if at < again else 0.0
-            yield ahead + own + layer.working * tokens + layer.passing, 0.0
+            yield ahead + own + layer.working * tokens + layer.passing, self.head.waiting
             ahead -= layer.input * tokens if at < again else self._kept(layer, tokens)
+        yield self.head.last, self.head.waiting
         yield float(self.update), 0.0
 
     def _kept(self, layer: LayerCosts, tokens: int) -> float:
@@ -71,9 +73,14 @@ class StepCosts:
 def costs_of(shape: ModelShape, recipe: Recipe) -> StepCosts:
     """What a step of this model costs by this recipe, whatever its plan."""
     learning = learning_layers(len(shape.layers), recipe)
+    # Below the first that learns no gradient passes, so nothing is kept.
+    first = 0 if recipe.method == "lora" or recipe.trains_embedding else min(learning, default=len(shape.layers))
     known: dict[tuple[int, bool], LayerCosts] = {}
     layers = []
     for at, layer in enumerate(shape.layers):
+        if at < first:
+            layers.append(NOTHING)
+            continue
         key = (hash(layer), at in learning)
         if key not in known:
             known[key] = layer_costs(layer, recipe, shape.hidden, shape.heads, at in learning)
@@ -121,10 +128,9 @@ def trained_parameters(shape: ModelShape, recipe: Recipe) -> int:
 
 def _saved(shape: ModelShape, recipe: Recipe) -> int:
     """Elements of modules that are trained in full beside: embedding and head, each with a copy of its own."""
-    embeds = any("embed" in name or name == shape.embedding_name for name in recipe.saved)
-    heads = "lm_head" in recipe.saved
+    embeds, heads = recipe.trains_embedding, "lm_head" in recipe.saved
     if recipe.method == "freeze" and shape.tied and embeds:
-        heads = False
+        heads = False  # one and the same
     return shape.embedding * (embeds + heads)
 
 

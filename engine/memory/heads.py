@@ -14,7 +14,8 @@ class HeadCosts:
     """Per token: kept, from the last layer to backward; start, what the first piece of backward takes beyond that.
 
     Per vocabulary entry and position whose logits exist: forward (forward_many where there are several chunks),
-    backward. whole: casts of the matrix; passing: its gradient.
+    backward. whole: casts of the matrix. gradient: of the matrix, while that of another chunk is made; waiting: where
+    embedding and head are one matrix that learns, until the embedding's comes at the end; last: of the embedding.
     """
 
     kept: float
@@ -23,7 +24,9 @@ class HeadCosts:
     forward_many: float
     backward: float
     whole: float
-    passing: float
+    gradient: float
+    waiting: float
+    last: float
     vocab: int
     packed: bool
 
@@ -34,32 +37,42 @@ class HeadCosts:
     def at_forward(self, plan: StepPlan) -> float:
         """In passing, at the end of forward."""
         several = self.packed and plan.row_tokens > plan.chunk
-        return self.positions(plan) * self.vocab * (self.forward_many if several else self.forward)
+        return self.whole + self.positions(plan) * self.vocab * (self.forward_many if several else self.forward)
 
     def at_backward(self, plan: StepPlan) -> float:
         """In passing, at the beginning of backward."""
-        return self.positions(plan) * self.vocab * self.backward + self.passing
+        return self.gradient + self.positions(plan) * self.vocab * self.backward
 
 
 def head_costs(shape: ModelShape, recipe: Recipe) -> HeadCosts:
     """Of the packed step's head in chunks, or of logits at every position where micro-batches are padded."""
     w = Widths.of(recipe)
-    hidden = shape.hidden
-    trains = recipe.method == "full" or "lm_head" in recipe.saved or "lm_head" in recipe.targets
-    frozen = recipe.packed and not trains and not shape.adjusted
-    cast = w.compute if w.autocast and w.compute != (w.trained if trains else w.base) else 0
+    hidden, matrix = shape.hidden, shape.embedding
+    in_full = recipe.method == "full" or "lm_head" in recipe.saved
+    width = w.trained if in_full else w.base
+    cast = w.compute if w.autocast and w.compute != width else 0
     # The final norm keeps its input in fp32; the hidden states of labelled positions are gathered.
     kept = EXACT * hidden + (w.between * hidden if recipe.packed else 0)
-    passing = float((w.trained + w.compute) * shape.embedding) if trains else 0.0
-    # Backward of the final norm: five tensors in fp32 as wide as the hidden states.
-    start = 5.0 * EXACT * hidden
-    steps = {"vocab": shape.vocab, "packed": recipe.packed, "whole": float(cast * shape.embedding), "passing": passing}
-    if frozen:
+    # log-softmax keeps its output (4); backward makes its gradient (4) and that of the logits (4). A cap or a scale
+    # keeps its input, and makes a gradient of its own.
+    backward = 3.0 * EXACT + (2 * EXACT if shape.adjusted else 0)
+    forward = forward_many = backward - EXACT + w.compute
+    if recipe.packed and not recipe.trains_head and not shape.adjusted:
         # Logits in the compute dtype and in fp32; those of the chunk before are let go only after.
         wide = float(w.compute + EXACT if w.compute < EXACT else EXACT)
-        return HeadCosts(kept + w.between * hidden, start, wide + w.compute, wide + EXACT, 0.0, **steps)
-    # log-softmax keeps its output (4); backward makes its gradient (4) and that of the logits (4).
-    more = (2 * EXACT if shape.adjusted else 0) + w.compute
-    if recipe.packed:
-        return HeadCosts(kept, start, 2.0 * EXACT + more, 2.0 * EXACT + more, 3.0 * EXACT + more, **steps)
-    return HeadCosts(kept, start, 2.0 * EXACT + more, 2.0 * EXACT + more, 3.0 * EXACT + more, **steps)
+        kept += w.between * hidden
+        forward, forward_many, backward = wide + w.compute, wide + EXACT, 0.0
+    return HeadCosts(
+        kept=kept,
+        # Backward of the final norm: five tensors in fp32 as wide as the hidden states.
+        start=5.0 * EXACT * hidden,
+        forward=forward,
+        forward_many=forward_many,
+        backward=backward,
+        whole=float(cast * matrix),
+        gradient=float(w.trained * matrix) if in_full else float(cast * matrix),
+        waiting=float(w.trained * matrix) if in_full and shape.tied and recipe.method != "lora" else 0.0,
+        last=float(w.trained * matrix) if recipe.trains_embedding else 0.0,
+        vocab=shape.vocab,
+        packed=recipe.packed,
+    )

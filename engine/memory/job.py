@@ -14,6 +14,7 @@ Level = Literal["fast", "traced", "measured"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 WIDTH: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes of an element
+EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")  # how architectures call theirs
 CHUNK = 1024  # labelled positions whose logits exist at a time
 
 
@@ -91,6 +92,21 @@ class Recipe:
     def compute(self) -> Dtype:
         """The dtype of activations."""
         return self.autocast or self.base
+
+    @property
+    def trains_embedding(self) -> bool:
+        """Whether the embedding learns."""
+        return self.method == "full" or any(name in EMBEDDINGS for name in self.saved)
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the output head learns, in full or through an adapter."""
+        return self.method == "full" or "lm_head" in (*self.saved, *self.targets)
+
+    @property
+    def between(self) -> Dtype:
+        """The dtype of the hidden states between layers: what the embedding gives."""
+        return self.trained if self.trains_embedding else self.base
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from engine.config.rules import grows_vocabulary
@@ -38,9 +39,10 @@ def recipe_of(
     trained: Dtype = base if config.pure_bf16 and config.finetuning_type != "lora" else "float32"
     if config.finetuning_type == "full":
         base = trained
+    keep = config.disable_gradient_checkpointing
     in_rows = can_pack(config, passed, shape) if packed is None else packed
     saved = _saved(config, shape)
-    return Recipe(
+    recipe = Recipe(
         kind=kind,
         method=config.finetuning_type,
         base=base,
@@ -58,11 +60,10 @@ def recipe_of(
         update=update_bytes(config, trained, kind),
         packed=in_rows,
         micro_batch=config.per_device_train_batch_size,
-        attention=_attention(config, shape, kind, autocast or base, newer, in_rows),
-        all_recompute=None
-        if config.disable_gradient_checkpointing is None
-        else not config.disable_gradient_checkpointing,
+        attention="sdpa",
+        all_recompute=None if keep is None else not keep,
     )
+    return replace(recipe, attention=_attention(config, shape, recipe, newer))
 
 
 def can_pack(config: TrainConfig, passed: Mapping[str, Any], shape: ModelShape) -> bool:
@@ -127,11 +128,16 @@ def _saved(config: TrainConfig, shape: ModelShape) -> tuple[str, ...]:
 
 
 def _attention(
-    config: TrainConfig, shape: ModelShape, kind: str, compute: Dtype, newer: bool, packed: bool
+    config: TrainConfig, shape: ModelShape, recipe: Recipe, newer: bool
 ) -> Literal["varlen", "sdpa", "eager"]:
-    """Which kernel attention goes through: engine/train/attention.py, kernels.py."""
-    flash = kind == "cuda" and newer and compute != "float32"
-    if packed:
+    """Which kernel attention goes through: engine/train/attention.py, kernels.py.
+
+    Rotary positions come in the dtype of the hidden states and raise q to it, so the variable-length kernel, which
+    knows 16 bits only, needs both in 16.
+    """
+    half = "float32" not in (recipe.compute, recipe.between)
+    flash = recipe.kind == "cuda" and newer and half
+    if recipe.packed:
         return "varlen" if flash and not shape.dropout else "sdpa"
     if config.flash_attn == "disabled" or not shape.sdpa:
         return "eager"

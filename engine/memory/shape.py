@@ -20,8 +20,8 @@ from engine.text import Phrase
 
 DEEPEST = 1000  # layers
 _TEXTS = {"gemma3": "gemma3_text"}  # a model that also sees: the family of its language model
-_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float32"}
-_DTYPES = ("float32", "bfloat16", "float16")
+_NAMES: dict[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float32"}
+_DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_shape(folder: Path) -> ModelShape:
     if not size:
         return shape
     # transformers loads in the dtype that config.json announces, and in that of the file where it says nothing.
-    most = _NAMES.get(max(widths, key=lambda name: widths[name]), "")
+    most = _NAMES.get(max(widths, key=lambda name: widths[name]))
     announced = _announced(read_json(folder / "config.json"))
     unseen = 0 if shape.quantised else max(0, count - shape.parameters)
     return replace(shape, stored=size, unseen=unseen, dtype=announced or most or shape.dtype)
@@ -200,15 +200,16 @@ def _window(kind: str, fields: Fields) -> int:
     return fields.count("sliding_window", 0, least=0)
 
 
-def _announced(config: Mapping[str, Any]) -> str:
-    """The dtype that config.json announces, "" for none."""
+def _announced(config: Mapping[str, Any]) -> Dtype | None:
+    """The dtype that config.json announces."""
     inner = config.get("text_config")
     for one in (config, inner if isinstance(inner, Mapping) else {}):
         for name in ("dtype", "torch_dtype"):
             found = str(one.get(name) or "").removeprefix("torch.")
-            if found in _DTYPES:
-                return found
-    return ""
+            for dtype in _DTYPES:
+                if found == dtype:
+                    return dtype
+    return None
 
 
 def _quantised(config: Mapping[str, Any]) -> tuple[str, int]:
