@@ -70,10 +70,7 @@ class TrainingKeys(OutputKeys, kw_only=True, forbid_unknown_fields=True):
     use_cpu: Annotated[bool, key("Train on the CPU even where there is a GPU.", identity=False)] = False
     disable_gradient_checkpointing: Annotated[
         bool | None,
-        key(
-            "Keep all activations: faster, more memory. Not given: checkpointing on a GPU, none on a CPU.",
-            identity=False,
-        ),
+        key("Keep all activations (true: faster, more memory) or none. Not given: as memory allows.", identity=False),
     ] = None
     ddp_timeout: Annotated[int, key("Seconds that processes wait for each other.", ge=1, identity=False)] = 1800
     disable_shuffling: Annotated[bool, key("Take the samples in the order of the data.", expert=True)] = False

@@ -47,6 +47,9 @@ def test_a_run_writes_what_llamafactory_users_look_for_and_is_left_alone_when_re
     assert list((runs / summary["run"] / "tensorboard").iterdir())
     steps = [event for event in events(runs) if event["type"] == "step"]
     assert [event["step"] for event in steps] == list(range(1, 11))
+    facts = {event["what"]: event for event in events(runs) if event["type"] == "log"}
+    assert facts["step"]["recompute"] == 0 and facts["step"]["predicted"]["weights"] > 0 < facts["step"]["free"]
+    assert facts["memory"]["predicted"] > 0 < facts["memory"]["ratio"]
 
     before = (out / "adapter_model.safetensors").stat().st_mtime_ns
     again = sft("--replay", config, "--json", cwd=tmp_path)
