@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from engine.memory.faking import VARLEN, PackedLinear
 from engine.memory.job import Recipe
+from engine.train.adapters import is_composite, linear_modules
 from engine.train.attention import NAME
 from engine.train.model import skip_adapter_casts
 from engine.train.packing import install_packed_forward
@@ -114,10 +115,17 @@ def _adapted(lm: Any, recipe: Recipe) -> Any:
         r=recipe.rank,
         lora_dropout=recipe.dropout,
         use_dora=recipe.dora,
-        target_modules=list(recipe.targets),
+        target_modules=_targets(lm, recipe),
         modules_to_save=list(recipe.saved) or None,
     )
     return get_peft_model(lm, adapter, low_cpu_mem_usage=True)
+
+
+def _targets(lm: Any, recipe: Recipe) -> list[str]:
+    """As engine.train.adapters chooses them: of a model that also sees or hears only those of its language part."""
+    if not is_composite(lm):
+        return list(recipe.targets)
+    return [name for name in linear_modules(lm) if name.rpartition(".")[2] in recipe.targets]
 
 
 def _quantise(lm: Any, recipe: Recipe) -> None:

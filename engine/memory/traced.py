@@ -6,6 +6,7 @@ it is bounded in time and memory, and whatever happens to it becomes the problem
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -29,20 +30,13 @@ from engine.text import Phrase, verbatim
 
 MEMORY = 3 * 2**29  # bytes that the child may take
 ERROR = {"cuda": 0.05, "cpu": 0.005}  # of the allocated bytes; that of CUDA is the aim, not measured yet
-_PAUSE = 0.05  # seconds between two looks at the child
+_PAUSE = 0.2  # seconds between two looks at the child
 
 # What the child's answer rests on beside its libraries: if one of these changes, no old answer counts.
-_OURS = (
-    *(
-        "memory/allocator",
-        "memory/faking",
-        "memory/job",
-        "memory/trace_model",
-        "memory/trace_step",
-        "memory/trace_work",
-    ),
-    *("memory/unroll", "train/attention", "train/head", "train/model", "train/packing", "train/recompute"),
-)
+_OURS = {
+    "memory": ("allocator", "faking", "job", "trace_model", "trace_step", "trace_work", "unroll"),
+    "train": ("adapters", "attention", "head", "model", "packing", "recompute"),
+}
 _LIBRARIES = ("torch", "transformers", "peft")
 
 _NOTES = {
@@ -76,17 +70,27 @@ def traced_estimate(
     `command`: the child, `memory`: bytes that it may take. Raises RunError (trace_failed) with the reason.
     """
     request = {"config": dict(config_json), "recipe": asdict(recipe), "plan": asdict(plan)}
-    kept = cache_folder("traces") / f"{_key(request)}.json"
-    answer = _read(kept)
+    kept = _kept(request)
+    answer = _read(kept) if kept else None
     if answer is None:
         said = _ask(request, command or python_module("engine.memory.trace_work"), timeout, memory)
         try:
             answer = msgspec.json.decode(said, type=_Answer)
         except msgspec.DecodeError as error:
             raise _failed(verbatim(error)) from None
-        write_json(kept, {"parts": asdict(answer.parts), "notes": answer.notes})
+        if kept:
+            with contextlib.suppress(OSError):  # a full disk costs the next one some seconds, no more
+                write_json(kept, {"parts": asdict(answer.parts), "notes": answer.notes})
     notes = tuple(_NOTES[code] for code in answer.notes if code in _NOTES)
     return Estimate("traced", answer.parts, plan, ERROR[recipe.kind], notes=notes)
+
+
+def _kept(request: Mapping[str, Any]) -> Path | None:
+    """Where the answer is kept; None where nothing can be."""
+    try:
+        return cache_folder("traces") / f"{_key(request)}.json"
+    except OSError:
+        return None
 
 
 def _key(request: Mapping[str, Any]) -> str:
@@ -98,18 +102,19 @@ def _key(request: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _fingerprint() -> str:
-    folder = Path(__file__).parents[1]
-    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _OURS)).hexdigest()
+    files = [Path(__file__).parents[1] / room / f"{name}.py" for room, names in _OURS.items() for name in names]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _read(kept: Path) -> _Answer | None:
     """The answer in the cache. A damaged one is thrown away."""
     try:
         return msgspec.json.decode(kept.read_bytes(), type=_Answer)
-    except FileNotFoundError:
+    except OSError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError):
-        kept.unlink(missing_ok=True)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(OSError):
+            kept.unlink()
         return None
 
 
@@ -118,14 +123,17 @@ def _ask(request: Mapping[str, Any], command: Sequence[str], timeout: float, mem
     with TemporaryFile() as question, TemporaryFile() as answer, TemporaryFile() as said:
         question.write(json.dumps(request).encode())
         question.seek(0)
-        process = subprocess.Popen(
-            command,
-            stdin=question,
-            stdout=answer,
-            stderr=said,
-            start_new_session=True,  # Ctrl+C is for us
-            env={**worker_environment(), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=question,
+                stdout=answer,
+                stderr=said,
+                start_new_session=True,  # Ctrl+C is for us
+                env={**worker_environment(), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            )
+        except OSError as error:
+            raise _failed(verbatim(error)) from None
         try:
             reason = _watch(process, timeout, memory)
         finally:

@@ -89,6 +89,23 @@ def test_a_damaged_answer_in_the_cache_is_asked_for_again(tmp_path, damage):
     assert json.loads(kept.read_text())["parts"] == PARTS
 
 
+def test_a_cache_that_cannot_be_used_stops_nothing(tmp_path, monkeypatch):
+    nowhere = tmp_path / "file"
+    nowhere.write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
+    log = tmp_path / "log"
+    for _ in range(2):
+        found = traced_estimate(config_of("llama"), recipe_of(), PLAN, command=answering(log))
+        assert found.parts == Parts(**PARTS)
+    assert len(asked(log)) == 2
+
+
+def test_a_child_that_cannot_start_is_a_problem_too(tmp_path):
+    with pytest.raises(RunError) as caught:
+        traced_estimate(config_of("llama"), recipe_of(), PLAN, command=[str(tmp_path / "nothing")])
+    assert "nothing" in reason_of(caught)
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
