@@ -168,8 +168,8 @@ class EstimatePage:
         table.add_column(overflow="fold", ratio=1)
         for what, value in found:
             table.add_row(Text("  " + what), Text(value))
-        self.console.print(table)
         self.console.print()
+        self.console.print(table)
 
     def _where(self) -> None:
         device = self.found.device
@@ -206,7 +206,6 @@ class EstimatePage:
             bar = self.block * -(-(BAR // 2) * size // most)
             table.add_row(Text("  " + name), Text(_("{size} GB").format(size=gigabytes(size))), Text(bar))
         self.console.print(table)
-        self.console.print()
 
     def _step(self) -> Iterator[tuple[str, str]]:
         found, estimate = self.found, self.found.estimate
@@ -244,13 +243,13 @@ class EstimatePage:
 
     def _problems(self) -> None:
         notes = self.found.estimate.notes if self.found.estimate else ()
+        if notes or self.found.problems:
+            self.console.print()
         for note in notes:
             self._line(_("note: {text}").format(text=say(note)), indent=2)
         for problem in self.found.problems:
             style = {"error": "bold red", "warning": "yellow"}.get(problem.severity, "")
             self._line(problem_line(problem), style, indent=2)
-        if notes or self.found.problems:
-            self.console.print()
 
     def _changes(self) -> None:
         found = self.found
@@ -259,14 +258,17 @@ class EstimatePage:
         for title, exact in ((_("Exact: the same result"), True), (_("Approximate: another result"), False)):
             ranked = shortened([change for change in found.changes if change.exact is exact])
             if ranked:
+                self.console.print()
                 self._line(title, "bold")
                 for change in ranked:
                     self._change(change)
         fit = found.fit
+        self.console.print()
         if fit and fit.fits and fit.changes:
             self._line(_("The least that suffices:"), "bold")
             self._line(self._command(found.overrides(fit.overrides)), indent=2)
-            self._line(_("or --fit with train or --replay, which does this by itself"), indent=2)
+            if found.device.name:  # not an imagined one
+                self._line(_("or --fit with train or --replay, which does this by itself"), indent=2)
         elif found.verdict == "tight":
             self._line(_("Should memory run out, the run divides its rows at the same optimiser step and goes on."))
         elif fit:

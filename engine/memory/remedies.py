@@ -53,6 +53,7 @@ class Change:
 
 
 def exact_changes(case: Case, before: Outcome) -> Iterator[Change]:
+    """Changes with the same result, whether or not they save anything. before: what the job comes to as it is."""
     config, padded = case.config, not before.recipe.packed
     if config.disable_gradient_checkpointing:
         yield Change(
@@ -88,6 +89,7 @@ def exact_changes(case: Case, before: Outcome) -> Iterator[Change]:
 
 
 def approximate_changes(case: Case, before: Outcome) -> Iterator[Change]:
+    """Changes with another result that the device can do, the mildest first."""
     config, device = case.config, case.device
     bf16 = device.kind == "cuda" and (device.capability >= AMPERE or device.capability == (0, 0))
     quantisable = case.quantisable and device.kind == "cuda"
@@ -99,12 +101,12 @@ def approximate_changes(case: Case, before: Outcome) -> Iterator[Change]:
             Phrase("sums are rounded to 8 bits of precision"),
         )
     if bf16 and not config.pure_bf16:
-        yield Change(
-            Phrase("What is trained is kept in bfloat16 too"),
-            {"pure_bf16": True},
-            False,
-            Phrase("small steps of the weights are rounded away"),
-        )
+        title = Phrase("What learns is kept in bfloat16 too, without autocast")
+        effect = Phrase("small steps of the weights are rounded away")
+        if config.finetuning_type == "lora":  # peft keeps the adapter in fp32 even so
+            title = Phrase("The base in bfloat16, without autocast")
+            effect = Phrase("the frozen weights and the sums with them are rounded to 8 bits of precision")
+        yield Change(title, {"pure_bf16": True}, False, effect)
     if quantisable and config.optim.startswith("adamw_torch") and "bit" not in config.optim:
         yield Change(
             Phrase("An optimiser with 8-bit state"),
