@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.data_check import ask
@@ -34,9 +34,12 @@ def dry_run(plan: Plan, *, force: bool = False, machine: Machine | None = None) 
     counted = None
     if plan.job.train and "train" in plan.steps:
         counted = shown["training"] = _count(plan, force)
-    if not {"train", "merge"} & set(plan.steps):
+    train = plan.job.train if "train" in plan.steps else None
+    merge = plan.job.merge if "merge" in plan.steps else None
+    if not train and not merge:
         return DryRun(shown, None)
-    return DryRun(shown, forecast_job(plan.job, machine or Machine.here(), count=False, counted=counted))
+    job = replace(plan.job, train=train, merge=merge)
+    return DryRun(shown, forecast_job(job, machine or Machine.here(), count=False, counted=counted))
 
 
 def _files(plan: Plan) -> list[str]:

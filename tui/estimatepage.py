@@ -265,7 +265,8 @@ class EstimatePage:
         fit = found.fit
         self.console.print()
         if fit and fit.fits and fit.changes:
-            self._line(_("The least that suffices:"), "bold")
+            just = _("The least that suffices, if only just:")
+            self._line(just if fit.tight else _("The least that suffices:"), "bold")
             self._line(self._command(found.overrides(fit.overrides)), indent=2)
             if found.device.name:  # not an imagined one
                 self._line(_("or --fit with train or --replay, which does this by itself"), indent=2)

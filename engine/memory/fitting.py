@@ -13,10 +13,14 @@ from engine.memory.remedies import Change, approximate_changes, exact_changes, y
 
 @dataclass(frozen=True)
 class Fit:
-    """The fewest changes after which the job fits; where nothing suffices, all of them, and fits is False."""
+    """The fewest changes after which the job fits; where nothing suffices, all of them, and fits is False.
+
+    tight: it fits without the margin only.
+    """
 
     changes: tuple[Change, ...]
     outcome: Outcome
+    tight: bool = False
 
     @property
     def fits(self) -> bool:
@@ -77,6 +81,15 @@ def fit(case: Case, ranked: Sequence[Change] | None = None, *, approximate: bool
         if tried.fits:
             return _pruned(case, tried)
     return _together(case, (*exact, *others))
+
+
+def fit_closely(case: Case, ranked: Sequence[Change]) -> Fit:
+    """`fit`, and where nothing suffices, without the margin."""
+    found = fit(case, ranked)
+    if found.fits:
+        return found
+    close = fit(replace(case, margin=0.0), ranked)
+    return replace(close, tight=True) if close.fits else found
 
 
 def _together(case: Case, chosen: Sequence[Change]) -> Fit:

@@ -20,7 +20,7 @@ from engine.hardware import Hardware, Host, host, probe
 from engine.memory.calibration import factor as measured_factor
 from engine.memory.case import Case
 from engine.memory.fast import costs_of, trained_parameters
-from engine.memory.fitting import Fit, changes, fit
+from engine.memory.fitting import Fit, changes, fit, fit_closely
 from engine.memory.gathering import FoundData, FoundModel, assumed, count_data, device_of, find_base, of_count
 from engine.memory.job import WIDTH, DataShape, Device, Estimate, Recipe
 from engine.memory.merging import MergeNeed, merge_need
@@ -241,7 +241,8 @@ def _training(found: Forecast, job: Job, base: FoundModel, data: FoundData, mach
     if settled.verdict == "fits":
         return found, trained
     ranked = tuple(changes(settled.case))
-    enough = fit(settled.case, ranked, approximate=settled.verdict == "no")
+    case = settled.case
+    enough = fit_closely(case, ranked) if settled.verdict == "no" else fit(case, ranked, approximate=False)
     smaller = () if enough.fits else _smaller(shape.parameters, device)
     return replace(found, changes=ranked, fit=enough, smaller=smaller), trained
 
@@ -273,6 +274,7 @@ def _fit_dict(found: Fit) -> dict[str, Any]:
     """As JSON: the fewest changes, or all where they do not suffice."""
     return {
         "suffices": found.fits,
+        "tight": found.tight,
         "exact": all(change.exact for change in found.changes),
         "settings": found.settings,
         "needed": found.outcome.needed,

@@ -14,8 +14,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from engine.config.jobs import load_job
+from engine.dry_run import dry_run
 from engine.memory.applying import make_fit
 from engine.memory.forecast import Forecast, forecast, forecast_job
+from engine.pipeline import Plan
 from engine.text import Phrase
 from tests.unit.memory_cases import machine, save_job, save_llama
 from tests.unit.test_memory_forecast import COUNTED
@@ -127,6 +129,21 @@ def test_a_dry_run_says_it_in_short(tmp_path: Path) -> None:
     fits = list(short_lines(of(tmp_path, BIG, 40.0)))
     assert len(fits) == 2
     assert "tokens at a time" in fits[1]
+
+
+def test_a_dry_run_forecasts_what_is_left_to_do(tmp_path: Path) -> None:
+    """An adapter that is there already is not estimated again; nothing left, nothing to say."""
+    save_job(tmp_path, save_llama(tmp_path / "model"))
+    merge = f"model_name_or_path: {tmp_path / 'model'}\nadapter_name_or_path: saves\nexport_dir: merged\n"
+    (tmp_path / "merge.yaml").write_text(merge + "template: chatml\n")
+    (tmp_path / "config.yaml").write_text("version: 1\ntrain: train.yaml\nmerge: merge.yaml\n")
+    job = load_job(tmp_path)
+    left = dry_run(Plan(job, ["merge"], ["train"], {}, {}), machine=machine(20.0))
+    assert left.forecast is not None and left.forecast.merge is not None
+    assert left.forecast.estimate is None
+    assert next(short_lines(left.forecast)) == "memory: Fits: the merge"
+    done = dry_run(Plan(job, [], ["train", "merge"], {}, {}), machine=machine(20.0))
+    assert (done.forecast, done.as_dict()["memory"]) == (None, None)
 
 
 def test_what_fit_changed_is_said_with_what_it_does_to_the_result(

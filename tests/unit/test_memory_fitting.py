@@ -11,7 +11,7 @@ from engine.config.overrides import with_overrides
 from engine.config.reading import Document
 from engine.config.schema import TrainConfig
 from engine.memory.case import Case, look
-from engine.memory.fitting import Fit, changes, fit
+from engine.memory.fitting import Fit, changes, fit, fit_closely
 from engine.memory.job import DataShape, Device, Parts, Recipe, StepPlan
 
 LAYERS = 10
@@ -154,6 +154,17 @@ def test_several_changes_add_up_and_the_closest_is_told_where_nothing_suffices()
     hopeless = fit(case(least - 1))
     assert not hopeless.fits
     assert hopeless.outcome.least == least
+
+
+def test_without_room_for_the_margin_the_closest_fit_is_offered_as_such() -> None:
+    least = 250_000 + 4_000 + 8_000 + 128 * 100
+    close = replace(case(least + 1), margin=0.1)
+    ranked = changes(close)
+    assert not fit(close, ranked).fits
+    found = fit_closely(close, ranked)
+    assert (found.fits, found.tight) == (True, True)
+    assert not fit_closely(replace(case(2 * least), margin=0.1), ranked).tight
+    assert not fit_closely(replace(close, free=least - 1), ranked).fits
 
 
 def test_alpha_goes_with_the_rank() -> None:
