@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback
 
 from engine.errors import ConfigError
-from engine.train.before import TOKENIZER_BYTES, check_disk
+from engine.memory.outlook import TOKENIZER_BYTES
+from engine.train.before import check_disk
 from engine.train.checkpoints import newest_good
 from engine.train.precision import Precision, choose_precision
 from engine.train.trainer import StepTrainer
