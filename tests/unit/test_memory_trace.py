@@ -7,8 +7,9 @@ import torch
 
 from engine.memory.job import StepPlan
 from engine.memory.trace_step import trace
+from engine.memory.trace_work import notes_of
 from engine.memory.unroll import peak
-from tests.unit.memory_recipes import ARCHITECTURES, TARGETS, config_of, recipe_of
+from tests.unit.memory_recipes import ARCHITECTURES, SMALL, TARGETS, config_of, recipe_of
 from tests.unit.memory_truth import real_peak
 
 
@@ -79,3 +80,42 @@ def test_other_steps_too(kind, changes, options, recompute):
     recipe, plan, config = recipe_of(**options), StepPlan(ROW, recompute, 128), config_of(kind, **changes)
     real, traced = real_peak(config, recipe, plan), traced_peak(config, recipe, plan)
     assert traced == pytest.approx(real, rel=0.001 if "num_hidden_layers" in changes else 0.005)
+
+
+QUERY = ("q_proj", "k_proj", "v_proj", "o_proj")
+FURTHER = {
+    "gemma2": ({}, QUERY, 0.005),
+    "granite": ({}, QUERY, 0.005),
+    "gpt2": ({"n_embd": 64, "n_layer": 6, "n_head": 4}, ("c_attn", "c_proj", "c_fc"), 0.005),
+    "qwen3_moe": ({"num_experts": 8, "moe_intermediate_size": 64, "decoder_sparse_step": 2}, QUERY, 0.005),
+    "mixtral": ({"num_local_experts": 4}, QUERY, 0.015),  # where tokens go is not known to a trace
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", [0, 3])
+@pytest.mark.parametrize("kind", FURTHER)
+def test_further_architectures(kind, recompute):
+    """Among them experts, layers of two types in turn, a capped head, and Conv1D in the place of linear layers."""
+    more, targets, error = FURTHER[kind]
+    config = {"model_type": kind, **SMALL, "num_hidden_layers": 6, "eos_token_id": 0, "bos_token_id": 0, **more}
+    recipe = recipe_of(base="bfloat16", autocast="bfloat16", targets=targets)
+    plan = StepPlan(ROW, recompute, 128)
+    assert traced_peak(config, recipe, plan) == pytest.approx(real_peak(config, recipe, plan), rel=error)
+
+
+def test_adamw_on_cuda_works_on_all_parameters_at_once():
+    """Its state: two moments of each parameter. In passing a root of each second moment, all of them at a time."""
+    found = trace(config_of("llama"), recipe_of(kind="cuda"), StepPlan(ROW))
+    pairs = 4 * 2 * 8 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 160))  # fp32, two layers, rank 8
+    assert sum(found.trained) == 4 * pairs  # parameters, gradients and the two moments
+    assert peak(found.update).total == pairs
+
+
+def test_of_an_optimiser_that_is_not_adamw_the_state_is_counted():
+    found = trace(config_of("llama"), recipe_of(kind="cuda", state=2.03), StepPlan(ROW))
+    pairs = 2 * 8 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 160))
+    assert sum(found.trained) == pytest.approx((4 + 4 + 2.03) * pairs, rel=1e-3)
+    assert found.update == []
+    assert "optimiser" in notes_of(found, recipe_of(state=2.03))
+    assert "optimiser" not in notes_of(found, recipe_of(state=8.0))
