@@ -45,6 +45,7 @@ class Widths:
     trained: int
     base: int
     autocast: bool
+    cuda: bool
 
     @classmethod
     def of(cls, recipe: Recipe) -> Widths:
@@ -55,6 +56,7 @@ class Widths:
             trained=WIDTH[recipe.trained],
             base=WIDTH[recipe.base],
             autocast=recipe.autocast is not None,
+            cuda=recipe.kind == "cuda",
         )
 
     @property
@@ -95,7 +97,20 @@ def adapter_parameters(layer: Layer, recipe: Recipe) -> int:
     """A (rank, inputs) and B (outputs, rank) of each; DoRA's magnitude, one for each output, beside."""
     found = adapted(layer, recipe)
     plain = sum(recipe.rank * (one.inputs + one.outputs) for one in found)
-    return plain + (sum(one.outputs for one in found) if recipe.dora else 0)
+    return plain + (sum(one.outputs for one in found) if recipe.dora else 0) + _expert_adapters(layer, recipe)
+
+
+def _expert_adapters(layer: Layer, recipe: Recipe) -> int:
+    """peft takes gate_proj, up_proj and down_proj (Mixtral: w1, w3, w2) for the fused tensors of experts too.
+
+    A and B of each expert; of gate and up together at the rank of both (peft/utils/transformers_weight_conversion.py).
+    """
+    if recipe.method != "lora" or layer.experts is None:
+        return 0
+    wide = sum(any(name in recipe.targets for name in names) for names in (("gate_proj", "w1"), ("up_proj", "w3")))
+    down = any(name in recipe.targets for name in ("down_proj", "w2"))
+    hidden, width = layer.experts.hidden, layer.experts.width
+    return layer.experts.count * recipe.rank * (wide * (hidden + 2 * width) + down * (width + hidden))
 
 
 def _norms(layer: Layer, w: Widths, hidden: int, learns: bool) -> float:
@@ -104,7 +119,7 @@ def _norms(layer: Layer, w: Widths, hidden: int, learns: bool) -> float:
     keeps it as it is, but autocast casts it. A weight that learns keeps what it multiplies.
     """
     if layer.norm_kind == "layer":
-        each: float = EXACT if w.autocast else w.between
+        each: float = EXACT if _layer_norm_casts(w) else w.between
     elif layer.norm_kind == "cohere":
         each = 2 * EXACT
     else:
@@ -135,17 +150,27 @@ def _inputs(layer: Layer, recipe: Recipe, w: Widths, learns: bool) -> float:
             total += (w.adapted + mask) * one.inputs
         elif arrives != w.adapted:
             total += w.adapted * one.inputs
-        elif one.reads == "inner" or one.reads not in seen:
-            seen.add(one.reads)
+        elif one.reads == "inner" or _source(one, layer) not in seen:
+            seen.add(_source(one, layer))
             free = one.reads == "mixed" and recipe.attention == "varlen"  # the kernel keeps its output already
             total += 0 if free else w.adapted * one.inputs
     return total
 
 
+def _source(one: Linear, layer: Layer) -> str:
+    """What it reads; with a single norm, attention and MLP are side by side and read the same."""
+    return "attention" if one.reads == "mlp" and layer.around == 1 else one.reads
+
+
+def _layer_norm_casts(w: Widths) -> bool:
+    """CUDA's autocast runs layer_norm in fp32, the processor's does not (pytorch's lists of autocast operations)."""
+    return w.autocast and w.cuda
+
+
 def _arrives(one: Linear, layer: Layer, w: Widths) -> int:
     """The width in which its input arrives: norms give the hidden states' dtype, everything else what is computed."""
     if one.reads in ("attention", "mlp"):
-        return EXACT if layer.norm_kind == "layer" and w.autocast else w.between
+        return EXACT if layer.norm_kind == "layer" and _layer_norm_casts(w) else w.between
     return w.compute
 
 
@@ -156,6 +181,8 @@ def _attention(layer: Layer, recipe: Recipe, w: Widths, heads: int) -> float:
     """
     repeats = 1 if recipe.packed or recipe.attention == "varlen" else layer.q // max(1, layer.k)
     given = layer.q + repeats * (layer.k + layer.v)
+    if layer.views and recipe.attention == "sdpa":
+        given += layer.q + layer.k
     if recipe.attention == "eager":
         return w.compute * given
     return w.compute * (given + _output(layer)) + EXACT * heads
@@ -172,6 +199,8 @@ def _per_pair(layer: Layer, recipe: Recipe, w: Widths, heads: int) -> float:
     """
     if recipe.attention == "eager":
         return heads * (EXACT + (w.compute if w.compute < EXACT else 0))
+    if recipe.attention == "sdpa" and layer.dropout and not w.cuda:
+        return heads * 3 * w.compute  # no kernel for it: scores, what is dropped of them, and what is left
     if recipe.attention == "sdpa" and layer.window:
         return 1 + w.compute
     return 0.0
@@ -187,12 +216,12 @@ def _mlp(layer: Layer, w: Widths, hidden: int, recipe: Recipe, learns: bool) -> 
     down = next((one for one in layer.linears if one.reads == "product"), None)
     kept = working = 0.0
     if down is not None:
-        kept = w.compute * down.inputs * (3 if layer.gated else 1)
+        kept = w.compute * down.inputs * ((3 if layer.gated else 1) + (3 if layer.spelled_out else 0))
         remembered = learns or down.name in recipe.targets
         working = w.compute * down.inputs * ((3 if layer.gated else 2) - (1 if remembered else 0))
     if layer.experts:
         chosen, width = layer.experts.chosen, layer.experts.width
-        kept += w.compute * chosen * (3 * width + 2 * hidden)
+        kept += w.compute * chosen * (3 * width + hidden)
         working += w.compute * chosen * (3 * width + 2 * hidden)
     return kept, working
 
@@ -221,6 +250,9 @@ def _casts(layer: Layer, recipe: Recipe, w: Widths, learns: bool) -> tuple[float
         cached = w.compute * (sum(weights) if learns else adapter_parameters(layer, recipe))
     if w.autocast and not learns and not recipe.bits and w.base != w.compute:
         frozen = w.compute * sum(weights)
+    if layer.experts and _expert_adapters(layer, recipe):
+        frozen += w.compute * layer.experts.parameters  # base and adapter added up, for all experts at once
+        passing += w.compute * layer.experts.parameters
     if recipe.bits:
         passing += w.compute * largest
     if learns:

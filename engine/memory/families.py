@@ -13,7 +13,7 @@ class Family:
     """How an architecture differs from Llama. Biases name the config's switch for them, or say yes or no.
 
     head_norms: per head (width of a head) or over all heads; norms: over the hidden states in a layer;
-    grouped: several heads may share keys and values. embedding: its name.
+    grouped: several heads may share keys and values. activation: where the config is silent. embedding: its name.
     """
 
     qkv_bias: bool | str = False
@@ -33,6 +33,8 @@ class Family:
     head_bias: bool = False
     positions: bool = False
     grouped: bool = True
+    rotary: bool = True
+    activation: str = ""
     embedding: str = "embed_tokens"
     defaults: dict[str, Any] = field(default_factory=dict, hash=False)
 
@@ -70,7 +72,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "phi3": Family(fused_qkv="qkv_proj", fused_gate_up=True),
     "phi": Family(
-        **{**_GPT, "norms": 1}, names=("dense", "fc1", "fc2"), head_bias=True
+        **{**_GPT, "norms": 1}, names=("dense", "fc1", "fc2"), activation="gelu_new", head_bias=True
     ),
     "glm": Family(qkv_bias="attention_bias", fused_gate_up=True, defaults={"head_dim": 128, "attention_bias": True}),
     "glm4": Family(
@@ -103,13 +105,14 @@ FAMILIES: dict[str, Family] = {
     "deepseek_v2": Family(experts="deepseek"),
     "deepseek_v3": Family(experts="deepseek"),
     "gpt2": Family(
-        **_OLD, embedding="wte", fused_qkv="c_attn", names=("c_proj", "c_fc", "c_proj"), positions=True, defaults=_TIED,
+        **_OLD, fused_qkv="c_attn", names=("c_proj", "c_fc", "c_proj"), positions=True,
+        embedding="wte", rotary=False, activation="gelu_new", defaults={**_TIED, "attn_pdrop": 0.1},
     ),
     "gpt_neox": Family(
         **_OLD, embedding="embed_in", fused_qkv="query_key_value", names=("dense", "dense_h_to_4h", "dense_4h_to_h"),
     ),
     "bloom": Family(
         **_OLD, fused_qkv="query_key_value", names=("dense", "dense_h_to_4h", "dense_4h_to_h"),
-        embedding="word_embeddings", embedding_norm=True, defaults=_TIED,
+        embedding="word_embeddings", rotary=False, embedding_norm=True, defaults=_TIED,
     ),
 }  # fmt: skip

@@ -17,7 +17,9 @@ from engine.memory.heads import HeadCosts, head_costs
 from engine.memory.job import WIDTH, Estimate, Parts, Recipe, StepPlan
 from engine.memory.shape import ModelShape
 
-ERROR = 0.1  # of allocated bytes, against the trace
+# Of allocated bytes, against the trace: within 2 % for the families that were compared, up to 12 % where an
+# architecture has experts or torch's LayerNorm, whose casts under autocast differ between CUDA and the processor.
+ERROR, ROUGH = 0.05, 0.15
 # What CUDA's caching allocator holds beyond what is in use: shares of what comes and goes, and of what stays. They are
 # about what the model of it in allocator.py gives; not measured on a GPU.
 FRAGMENTS, ROUNDED = 0.1, 0.01
@@ -99,8 +101,10 @@ def costs_of(shape: ModelShape, recipe: Recipe) -> StepCosts:
 
 
 def fast_estimate(shape: ModelShape, recipe: Recipe, plan: StepPlan) -> Estimate:
-    """The estimate of a step."""
-    return Estimate("fast", costs_of(shape, recipe).parts(plan), plan, ERROR, notes=shape.notes)
+    """The estimate of a step. Its error is what was found against the trace, not on a GPU."""
+    odd = any(layer.experts or layer.norm_kind == "layer" for layer in shape.layers)
+    error = ROUGH if odd or shape.notes else ERROR
+    return Estimate("fast", costs_of(shape, recipe).parts(plan), plan, error, notes=shape.notes)
 
 
 def learning_layers(count: int, recipe: Recipe) -> range:

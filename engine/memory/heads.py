@@ -53,10 +53,10 @@ def head_costs(shape: ModelShape, recipe: Recipe) -> HeadCosts:
     cast = w.compute if w.autocast and w.compute != width else 0
     # The final norm keeps its input in fp32; the hidden states of labelled positions are gathered.
     kept = EXACT * hidden + (w.between * hidden if recipe.packed else 0)
-    # log-softmax keeps its output (4); backward makes its gradient (4) and that of the logits (4). A cap or a scale
-    # keeps its input, and makes a gradient of its own.
-    backward = 3.0 * EXACT + (2 * EXACT if shape.adjusted else 0)
-    forward = forward_many = backward - EXACT + w.compute
+    # log-softmax keeps its output (4); backward makes its gradient (4) and that of the logits (4). A cap
+    # keeps what its tanh gives.
+    backward = 3.0 * EXACT + (EXACT if shape.capped else 0)
+    forward = forward_many = backward - EXACT + (0 if recipe.packed else w.compute)
     if recipe.packed and not recipe.trains_head and not shape.adjusted:
         # Logits in the compute dtype and in fp32; those of the chunk before are let go only after.
         wide = float(w.compute + EXACT if w.compute < EXACT else EXACT)

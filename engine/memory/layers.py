@@ -46,6 +46,7 @@ class Experts:
 
     count: int
     chosen: int
+    hidden: int
     width: int
     parameters: int
 
@@ -54,7 +55,9 @@ class Experts:
 class Layer:
     """One decoder layer. q, k, v: widths of all heads together; window: 0 sees everything; norms: parameters of all
 
-    norms of the layer; around: norms over the hidden states in it; head_norms: whether q and k are normalised.
+    norms of the layer; around: norms over the hidden states in it; head_norms: whether q and k are normalised; views:
+    q and k are turned into new tensors while v stays a view of all three; spelled_out: its activation is written in
+    elementary operations (gelu_new), each of which keeps something; dropout: of attention.
     """
 
     linears: tuple[Linear, ...]
@@ -67,6 +70,9 @@ class Layer:
     gated: bool = True
     head_norms: bool = False
     window: int = 0
+    views: bool = False
+    spelled_out: bool = False
+    dropout: float = 0.0
     experts: Experts | None = None
 
     @property
@@ -107,6 +113,9 @@ def layer_of(family: Family, fields: Fields, sizes: Sizes, index: int, window: i
         gated=family.gated,
         head_norms=bool(norms) and family.experts != "deepseek",
         window=window,
+        views=bool(family.fused_qkv) and family.rotary,
+        spelled_out=fields.text("hidden_act", fields.text("activation_function", family.activation)) == "gelu_new",
+        dropout=fields.number("attention_dropout") or fields.number("attn_pdrop") or 0.0,
         experts=experts,
     )
 
@@ -190,7 +199,7 @@ def gated(hidden: int, width: int, bias: bool = False, *, fused: bool = False) -
 
 def _experts(hidden: int, width: int, count: int, chosen: int) -> Experts:
     """Gate, up and down of each, and a router."""
-    return Experts(count, min(chosen, count), width, count * 3 * hidden * width + count * hidden)
+    return Experts(count, min(chosen, count), hidden, width, count * 3 * hidden * width + count * hidden)
 
 
 def _is_sparse(fields: Fields, index: int) -> bool:

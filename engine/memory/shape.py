@@ -28,12 +28,12 @@ _DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 class ModelShape:
     """A causal LM by its sizes, all widths in elements.
 
-    layers: first to last; rows: of the embedding; other: parameters outside of the layers and the embedding (final
-    norm, position table, an untied head and its bias). dtype: that of the weights; adjusted: logits are capped or
-    scaled; stateful: recurrent; sdpa: attention without terms that torch's kernel does not know. stored: bytes of the
-    files, 0 where there are none; unseen: stored parameters beyond those of the language model (an image encoder).
+    layers: first to last; other: parameters outside of the layers, the embedding and the head (final norm, position
+    table). dtype: that of the weights. adjusted: logits are capped or scaled; capped: the former. stateful: recurrent.
+    sdpa: attention without terms that torch's kernel does not know. router_loss: it adds a loss of its router.
     quantised: by what the checkpoint is quantised already, "" if it is not, and its bits. dropout: of attention.
-    notes: what was guessed.
+    stored: bytes of the files, 0 where there are none; unseen: stored parameters beyond those of the language model (an
+    image encoder). notes: what was guessed.
     """
 
     model_type: str
@@ -50,6 +50,7 @@ class ModelShape:
     other: int
     dtype: Dtype
     adjusted: bool
+    capped: bool
     stateful: bool
     sdpa: bool
     router_loss: bool
@@ -147,12 +148,13 @@ def shape_of(config: Mapping[str, Any], where: str = "config.json") -> ModelShap
         other=_outside(family, fields, sizes),
         dtype=_announced(config) or "float32",
         adjusted=bool(cap) or scale not in (None, 1.0) or divisor not in (None, 1.0),
+        capped=bool(cap),
         stateful=kind in ("mamba", "mamba2", "falcon_mamba", "rwkv", "recurrent_gemma"),
         sdpa=kind not in ("gemma2", "gpt_oss") or not fields.number("attn_logit_softcapping"),
         router_loss=fields.flag("output_router_logits"),
         quantised=quantised,
         bits=bits,
-        dropout=fields.number("attention_dropout") or fields.number("attn_pdrop") or 0.0,
+        dropout=layers[0].dropout,
         embedding_name=family.embedding,
         notes=tuple(notes),
     )
@@ -166,8 +168,10 @@ def _sizes(family: Family, fields: Fields) -> Sizes:
 
 
 def _intermediate(fields: Fields, hidden: int) -> int:
-    """GPT-2 and Bloom say nothing of it: four times the hidden width."""
-    if fields.text("model_type") in ("gpt2", "bloom"):
+    """GPT-2 need not say it and Bloom does not: four times the hidden width."""
+    if fields.text("model_type") == "bloom":
+        return 4 * hidden
+    if fields.text("model_type") == "gpt2":
         return fields.count("intermediate_size", 4 * hidden)
     return fields.count("intermediate_size")
 
