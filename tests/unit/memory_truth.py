@@ -59,8 +59,8 @@ def _real_model(config: dict[str, Any], recipe: Recipe, plan: StepPlan) -> Any:
     model = AutoModelForCausalLM.from_config(made, dtype=getattr(torch, recipe.base), attn_implementation=name)
     install_packed_forward(model)
     if recipe.method == "freeze":
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(f".{config['num_hidden_layers'] - 1}." in name)
+        model.requires_grad_(False)
+        model.model.layers[-recipe.trained_layers :].requires_grad_(True)
     if recipe.method == "lora":
         adapter = LoraConfig(
             task_type="CAUSAL_LM",

@@ -58,7 +58,7 @@ CASES = {
     "padded-eager": ("llama", {}, {"packed": False, "micro_batch": 2, "attention": "eager"}, 0),
     "full": ("llama", {}, {"method": "full"}, 0),
     "full-tied": ("llama", {"tie_word_embeddings": True}, {"method": "full"}, 1),
-    "frozen-but-the-last": ("llama", {}, {"method": "freeze", "trained_layers": 1}, 0),
+    "frozen-but-the-last": ("llama", DEEP, {"method": "freeze", "trained_layers": 3}, 0),
     "embeddings-beside": ("llama", {}, {"saved": ("embed_tokens", "lm_head")}, 0),
     "deep": ("llama", DEEP, {}, 0),
     "deep-partly-recomputed": ("llama", DEEP, {"base": "bfloat16", "autocast": "bfloat16"}, 3),

@@ -81,3 +81,18 @@ def test_what_neighbours_of_another_type_do_not_free_dies_with_their_segment():
     steps = unroll(trace, [0, 1, 1, 1, 2])
     assert sizes(steps)[-1] == 0
     assert peak(steps).total == 1 + 4 + 5 * 14 + 104  # gone again before the head
+
+
+@pytest.mark.parametrize(("phase", "died_after"), [("forward", 5), ("backward", 6)])
+def test_what_many_layers_use_dies_in_the_last_that_does(phase, died_after):
+    """Something made before the layers for those of a type (a rotation for full attention, say)."""
+    trace = uniform(4)
+    trace[0].events.append(Event(900, 3))
+    (segment,) = (one for one in trace if one.place == Place(phase, 2))
+    segment.events.insert(0 if phase == "forward" else len(segment.events), Event(900, 0))
+    steps = unroll(trace, [0, 1, 2, 1, 2, 2, 1, 3])  # layers 2, 4 and 5 are of the type
+    (name,) = (step.storage for step in steps if step.size == 3)
+    until = steps[: next(at for at, step in enumerate(steps) if step.storage == name and not step.size)]
+    kept = {step.storage for step in until if step.size == 10}
+    freed = {step.storage for step in until if not step.size} & kept
+    assert len(kept if phase == "forward" else freed) == died_after
