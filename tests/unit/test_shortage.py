@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +21,7 @@ from engine.train.trainer import StepTrainer
 from tests.unit.test_step import build, losses, make, samples
 
 pytestmark = pytest.mark.usefixtures("quick")
+ROOT = Path(__file__).parents[2]
 CUDA_WORDS = "CUDA out of memory. Tried to allocate 2.00 GiB"
 CPU_WORDS = "[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: can't allocate memory: you tried to"
 ACCUMULATE = {"gradient_accumulation_steps": 4, "optim": "adamw_torch", "max_grad_norm": 1.0}
@@ -215,3 +220,39 @@ def test_rows_are_halved_from_what_they_held_not_from_what_they_might():
     assert answer.lowered(StepPlan(100_000, 1), Attempt(500, True), again=True) == StepPlan(250, 2, 256)
     assert answer.lowered(StepPlan(600), Attempt(500, False), again=False) == StepPlan(600, 2, 256)
     assert answer.lowered(StepPlan(600, 2, 256), Attempt(500, False), again=True) is None
+
+
+REAL = """
+import resource, sys, tempfile
+from pathlib import Path
+import torch
+from engine.train.trainer import StepTrainer
+from tests.unit.test_shortage import recovery
+from tests.unit.test_step import build, losses, make, samples
+
+torch.set_num_threads(1)
+for limit in (int(sys.argv[1]), None):  # in this order: memory that was had once is not given back
+    answer, told = recovery()
+    settings = {"per_device_train_batch_size": 1000, "gradient_accumulation_steps": 2, "max_steps": 1}
+    settings |= {"token_budget": 200_000, "recovery": answer}
+    trainer = make(StepTrainer, Path(tempfile.mkdtemp()), build("llama", True, lora=True), samples(2000), **settings)
+    if limit:
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (limit << 20), resource.RLIM_INFINITY))
+    trainer.train()
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(losses(trainer)[0], len(told), told[0].params["reason"] if told else "")
+"""
+
+
+@pytest.mark.slow
+def test_a_real_shortage_on_a_processor():
+    """34,000 tokens in one row under a limit of the kernel: what the system refuses, not what a test raises."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", REAL, "110"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line[:1].isdigit()]
+    (mine, retries, reason), (whole, none) = lines
+    assert none == "0" and int(retries) > 0 and "can't allocate memory" in reason
+    assert float(mine) == pytest.approx(float(whole), rel=1e-5)
