@@ -55,7 +55,8 @@ FAMILIES: dict[str, Family] = {
     "gemma2": Family(
         norm_kind="gemma",
         norms=4,
-        defaults={**_TIED, "head_dim": 256, "sliding_window": 4096, "final_logit_softcapping": 30.0},
+        defaults={**_TIED, "head_dim": 256, "sliding_window": 4096, "final_logit_softcapping": 30.0,
+                  "attn_logit_softcapping": 50.0},
     ),
     "gemma3_text": Family(
         norm_kind="gemma",
