@@ -26,7 +26,8 @@ class DryRun:
 def dry_run(plan: Plan, *, force: bool = False, machine: Machine | None = None) -> DryRun:
     """What would be done: steps, files to be written, and, where there is training, rows, tokens, steps and memory.
 
-    Raises DataError where a run would be stopped because of its data, unless `force`.
+    The memory is the fast figure: a trace would take longer than all the rest. Raises DataError where a run would be
+    stopped because of its data, unless `force`.
     """
     shown: dict[str, Any] = {"steps": plan.steps, "done": plan.done, "outputs": plan.outputs}
     shown["files"] = _files(plan)
@@ -39,7 +40,7 @@ def dry_run(plan: Plan, *, force: bool = False, machine: Machine | None = None) 
     if not train and not merge:
         return DryRun(shown, None)
     job = replace(plan.job, train=train, merge=merge)
-    return DryRun(shown, forecast_job(job, machine or Machine.here(), count=False, counted=counted))
+    return DryRun(shown, forecast_job(job, machine or Machine.here(trace=False), count=False, counted=counted))
 
 
 def _files(plan: Plan) -> list[str]:

@@ -168,10 +168,13 @@ def forecast_job(
     config = job.train.config if job.train else None
     device, others = device_of(config, machine.hardware, machine.host)
     found = Forecast(str(job.file), device, others, prefix="train." if job.kind == "project" else "")
+    if machine.imagined and config and config.use_cpu:
+        note = Problem("gpu_memory_unused", key="use_cpu", file=str(job.file), severity="note")
+        found = replace(found, problems=(note,))
     trained = 0
     if job.train and config and config.do_train:
         base = find_base(config)
-        found = replace(found, model=config.model_name_or_path, problems=base.problems)
+        found = replace(found, model=config.model_name_or_path, problems=(*found.problems, *base.problems))
         data = _data(job, base, count, counted, listen)
         found = replace(found, data=data.shape, problems=(*found.problems, *data.problems))
         if base.shape is not None:

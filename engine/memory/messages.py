@@ -17,6 +17,10 @@ MESSAGES: dict[str, Message] = {
         "--gpu-memory takes the free memory of a GPU in GB, above 0 and up to {largest}, not {given}.",
         "For example: --gpu-memory 16",
     ),
+    "gpu_memory_unused": Message(
+        "This file trains on the processor ({key}: true): its memory counts, not that of --gpu-memory.",
+        "use_cpu=false after the file estimates it on the GPU.",
+    ),
     "trace_failed": Message(
         "A step of this model could not be traced: {reason}.",
         "The quick estimate stands in its place; it may be off by more.",

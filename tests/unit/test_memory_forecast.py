@@ -93,6 +93,12 @@ def test_an_imagined_card_needs_no_gpu_here(tmp_path: Path, model: Path) -> None
     assert found.verdict == "fits"
 
 
+def test_an_imagined_card_that_the_file_does_not_use_is_said_to_count_for_nothing(tmp_path: Path, model: Path) -> None:
+    found = of(save_job(tmp_path, model, use_cpu=True), Machine.with_gpu(imagined("16"), trace=False))
+    assert found.device.kind == "cpu"
+    assert "gpu_memory_unused" in codes(found)
+
+
 def test_without_counting_every_sample_is_as_long_as_it_may_be(tmp_path: Path, model: Path) -> None:
     found = of(save_job(tmp_path, model, val_size=2, eval_strategy="epoch"))
     assert found.data is not None
