@@ -14,14 +14,12 @@ import msgspec
 import numpy as np
 
 from engine.config.schema import TrainConfig
+from engine.data.cutoffs import cutoffs
 from engine.data.encoded import Encoded
 from engine.data.gate import gate
 from engine.data.histogram import Lengths
 from engine.data.prepare import prepare
 from engine.data.review_work import serve
-
-_SHARES = (0.75, 0.5, 0.375, 0.25, 0.125)  # of the longest sample: what cutoff_len may be lowered to
-_GRAIN = 64
 
 
 def count(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
@@ -62,12 +60,6 @@ def count(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[st
 def sample_lengths(encoded: Encoded) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Tokens of each sample (samples,), of those inside packed rows too."""
     return np.diff(encoded.offsets if encoded.parts is None else encoded.parts)
-
-
-def cutoffs(longest: int) -> tuple[int, ...]:
-    """Shorter limits to offer where samples have up to `longest` tokens: multiples of 64, the longest first."""
-    rounded = (int(longest * share) // _GRAIN * _GRAIN for share in _SHARES)
-    return tuple(dict.fromkeys(cutoff for cutoff in rounded if cutoff))
 
 
 def steps_per_epoch(samples: int, config: TrainConfig) -> int:

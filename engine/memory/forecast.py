@@ -21,10 +21,11 @@ from engine.memory.calibration import factor as measured_factor
 from engine.memory.case import Case
 from engine.memory.fast import costs_of, trained_parameters
 from engine.memory.fitting import Fit, changes, fit, fit_closely
-from engine.memory.gathering import FoundData, FoundModel, assumed, count_data, device_of, find_base, of_count
+from engine.memory.gathering import FoundData, FoundModel, assumed, count_data, find_base, of_count
 from engine.memory.job import WIDTH, DataShape, Device, Estimate, Recipe
 from engine.memory.merging import MergeNeed, merge_need
 from engine.memory.outlook import Outlook, measured_rate, outlook
+from engine.memory.places import device_of
 from engine.memory.planning import Costs
 from engine.memory.recipe import recipe_of
 from engine.memory.recommended import recommended_models

@@ -1,4 +1,4 @@
-"""What a forecast rests on: the model's shape, the data's lengths, and the device with its free memory."""
+"""What a forecast rests on: the model's shape and the data's lengths."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from engine.data.prepare import data_files
 from engine.data.source import convert_source
 from engine.data_check import ask
 from engine.errors import ConfigError, Problem, ProblemError
-from engine.hardware import Hardware, Host
-from engine.memory.job import DataShape, Device
+from engine.memory.job import DataShape
 from engine.memory.recommended import known_model
 from engine.memory.shape import ModelShape, read_shape, shape_of
 from engine.models import ModelFolder, find_model, hub_config, read_json
@@ -120,12 +119,3 @@ def assumed(config: TrainConfig, reason: Phrase) -> FoundData:
     shape = DataShape(0, 0, 0, config.cutoff_len, measured, counted=False)
     params = {"cutoff": config.cutoff_len, "reason": reason}
     return FoundData(shape, problems=(Problem("data_not_counted", params, "cutoff_len", severity="note"),))
-
-
-def device_of(config: TrainConfig | None, hardware: Hardware, host: Host) -> tuple[Device, tuple[Device, ...]]:
-    """(the device that a run would take, the other GPUs): the GPU with most free memory, else the processor."""
-    cards = sorted(hardware.gpus, key=lambda gpu: -gpu.free)
-    if not cards or (config and config.use_cpu):
-        return Device("cpu", host.cpu, host.memory, host.free), ()
-    devices = [Device("cuda", gpu.name, gpu.total, gpu.free, gpu.uuid, gpu.capability or (0, 0)) for gpu in cards]
-    return devices[0], tuple(devices[1:])

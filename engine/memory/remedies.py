@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.config.schema import TrainConfig
-from engine.data.count import cutoffs
+from engine.data.cutoffs import cutoffs
 from engine.memory.case import Case, Outcome
 from engine.text import Phrase
 

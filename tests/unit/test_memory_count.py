@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from engine.config.schema import TrainConfig
-from engine.data.count import count, cutoffs
+from engine.data.count import count
+from engine.data.cutoffs import cutoffs
 from engine.data.prepare import data_files
 from engine.memory.gathering import of_count
 
