@@ -36,6 +36,7 @@ class Recorder(TorchDispatchMode):
         self._live: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._count = 0
+        self._next: Phase | None = None
         self.enter("before")
 
     def ignore(self, tensors: Any) -> None:
@@ -51,6 +52,10 @@ class Recorder(TorchDispatchMode):
             self.segments.append(self._places[place])
         self._now = self._places[place].events
 
+    def enter_next(self, phase: Phase) -> None:
+        """From the next operation on; what goes until then still belongs to the present place."""
+        self._next = phase
+
     def known(self, size: int) -> Callable[[], None]:
         """Something of this size comes that dispatch does not show. It goes when the answer is called."""
         number, self._count = self._count, self._count + 1
@@ -58,6 +63,9 @@ class Recorder(TorchDispatchMode):
         return lambda: self._now.append(Event(number, 0))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._next:
+            self.enter(self._next)
+            self._next = None
         result = func(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
             if isinstance(tensor, torch.Tensor):

@@ -128,7 +128,7 @@ def _mark(layers: torch.nn.ModuleList, recorder: Recorder, random_state: int) ->
             if hidden.requires_grad:
                 hidden.register_hook(lambda _: back(at))
             if at == len(layers) - 1:
-                recorder.enter("head")
+                recorder.enter_next("head")  # the loop over the layers lets go of the last but one's output first
 
         return hook
 

@@ -7,7 +7,7 @@ import torch
 
 from engine.memory.job import StepPlan
 from engine.memory.trace_step import trace
-from engine.memory.trace_work import notes_of
+from engine.memory.trace_work import held, notes_of
 from engine.memory.unroll import peak
 from tests.unit.memory_recipes import ARCHITECTURES, SMALL, TARGETS, config_of, recipe_of
 from tests.unit.memory_truth import real_peak
@@ -80,6 +80,22 @@ def test_other_steps_too(kind, changes, options, recompute):
     recipe, plan, config = recipe_of(**options), StepPlan(ROW, recompute, 128), config_of(kind, **changes)
     real, traced = real_peak(config, recipe, plan), traced_peak(config, recipe, plan)
     assert traced == pytest.approx(real, rel=0.001 if "num_hidden_layers" in changes else 0.005)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "recompute", "layers"),
+    [("llama", DEEP, 0, 3), ("llama", DEEP, 8, 3), ("llama", DEEP, 3, 5), ("gemma3_text", DEEP | SLIDING, 0, 5)],
+)
+def test_a_few_layers_written_out_are_the_whole_stack_to_the_byte(kind, changes, recompute, layers, monkeypatch):
+    """Every size comes and goes as often, the peak and what the allocator would hold are the same."""
+    recipe, plan = recipe_of(kind="cuda", base="bfloat16", autocast="bfloat16"), StepPlan(ROW, recompute, 128)
+    few = trace(config_of(kind, **changes), recipe, plan)
+    monkeypatch.setattr("engine.memory.trace_model.representatives", lambda found: (list(range(len(found))),) * 2)
+    whole = trace(config_of(kind, **changes), recipe, plan)
+    assert (few.layers, whole.layers) == (layers, 8)
+    assert sorted(step.size for step in few.row) == sorted(step.size for step in whole.row)
+    assert peak(few.row, 512) == peak(whole.row, 512)
+    assert held(few) == held(whole)
 
 
 QUERY = ("q_proj", "k_proj", "v_proj", "o_proj")
