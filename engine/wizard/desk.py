@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -74,7 +75,7 @@ class ProcessDesk:
     def find(self, request: Request, progress: Progress) -> Any:
         """Hardware here, everything else in a process of its own."""
         if request.what == "hardware":
-            return Machine(probe(), host())
+            return Machine(probe(), host(), importlib.util.find_spec("bitsandbytes") is not None)
         asked = {"do": request.what, "subject": request.subject, "options": list(request.options)}
         return self._ask(asked, request.subject, progress, ends_with_us=True)
 

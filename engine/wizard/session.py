@@ -18,7 +18,9 @@ from engine.config.schema import MergeConfig, TrainConfig
 from engine.data.shapes import TARGETS, check_mapping
 from engine.errors import ConfigError, Problem, ProblemError
 from engine.hardware import Hardware, Host
-from engine.memory.presets import Preset, presets, recommend
+from engine.memory.presets import Preset, load_presets, presets
+from engine.memory.recommended import Language
+from engine.memory.shape import ModelShape
 from engine.project import PlannedFile, ProjectAnswers, plan_project
 from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
@@ -32,10 +34,11 @@ Voice = Literal["system", "user", "assistant", "observation", "function"]
 
 @dataclass(frozen=True)
 class Machine:
-    """What `Request("hardware")` is answered with."""
+    """What `Request("hardware")` is answered with. quantisable: whether bitsandbytes is installed."""
 
     hardware: Hardware
     host: Host
+    quantisable: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Wizard:
     """`answers` holds only what a person gave, `facts` what was found out; everything else is computed.
 
     cwd: where it was started; relative paths start there. started: whether a run was started from these answers.
+    language: the person's, which decides on the models to begin with. reckoned: figures that follow from answers and
+    facts (memory.py), so that none is reckoned twice.
     """
 
     def __init__(self, cwd: Path, answers: Mapping[str, Any] | None = None):
@@ -68,6 +73,8 @@ class Wizard:
         self.facts: dict[Request, Any] = {}
         self.refusals: dict[Request, tuple[Problem, ...]] = {}
         self.started = False
+        self.language: Language = "en"
+        self.reckoned: dict[Any, Any] = {}
         self._folders: dict[str, str] = {}
 
     # Questions and answers
@@ -139,6 +146,7 @@ class Wizard:
     def learn(self, request: Request, found: Any) -> None:
         """A request was answered."""
         self.facts[request] = found
+        self.reckoned.clear()
 
     def refuse(self, request: Request, problems: tuple[Problem, ...]) -> None:
         """A request failed: its problems are those of the step that asked for it."""
@@ -175,6 +183,10 @@ class Wizard:
             found += [problem for name in ("model", "data", "settings") for problem in self.problems(name)]
             found += (tree or self.tree()).problems if not found else ()
         return found
+
+    def notes(self, step: str) -> list[Problem]:
+        """What is worth knowing at a step and keeps nobody from leaving it."""
+        return load_presets()[1] if step == "preset" else []
 
     def about(self, step: str) -> list[Phrase]:
         """Lines of facts for a step."""
@@ -244,12 +256,24 @@ class Wizard:
         return next((preset for preset in presets() if preset.name == chosen), presets()[0])
 
     def recommended(self) -> Default:
-        """The preset for the free memory, and why."""
-        machine = self.found("hardware")
-        if machine is None:
+        """The preset for the model and the free memory, and why."""
+        from engine.wizard import memory
+
+        if self.found("hardware") is None:
             return Default(presets()[0].name)
-        found = recommend(machine.hardware)
+        found = memory.recommended(self)
         return Default(found.preset.name, found.reason)
+
+    def shape(self) -> ModelShape | None:
+        """The sizes of the chosen model; None where they are not known."""
+        found = self.found("model")
+        if not found or not found.get("shape"):
+            return None
+        key = ("shape", self.model())
+        if key not in self.reckoned:
+            self.reckoned[key] = msgspec.convert(found["shape"], ModelShape)
+        shape: ModelShape = self.reckoned[key]
+        return shape
 
     def project(self, *, without: str = "", replace: bool | None = None) -> ProjectAnswers:
         """The answers as the engine's project takes them.
@@ -356,6 +380,8 @@ class Wizard:
         return answers
 
     def _model_requests(self) -> list[Request]:
+        if "model" not in self.answers and HARDWARE not in self.facts and HARDWARE not in self.refusals:
+            return []  # which one is recommended follows from the machine
         return [Request("model", self.model())] if self.model() else []
 
     def _columns_requests(self) -> list[Request]:

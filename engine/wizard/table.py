@@ -6,13 +6,16 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
-from engine.builtin_model import ALIAS
+from engine.builtin_model import ALIAS, is_builtin
 from engine.config.checking import check_value
 from engine.config.schema import TrainConfig, fields, hints, meta
 from engine.data.readers import SUFFIXES
 from engine.data.shapes import TARGETS
 from engine.errors import Problem
-from engine.memory.presets import presets
+from engine.hardware import GIB
+from engine.memory.places import device_of
+from engine.memory.presets import Preset, presets
+from engine.memory.recommended import RecommendedModel, known_model, recommended_models
 from engine.project import sample, samples, train_values
 from engine.text import Phrase, verbatim
 from engine.wizard.questions import NOTHING, Choice, Default, Kind, Question
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER, HUB, FILE = "folder", "hub", "file"  # answers that lead to a question of their own
 SAMPLE, REGISTERED, FOUND = "sample:", "registered:", "found:"
+MOST_MODELS = 6  # recommended ones: with the built-in one, a folder and a name they are nine, one for each digit
 
 # Decided by other steps, by the project's layout, or never by a wizard.
 _NOT_ASKED = {
@@ -58,7 +62,7 @@ def _model() -> list[Question]:
             "choice",
             Phrase("Model"),
             Phrase("The small built-in model shows how it works, on any machine. Your own is a folder or a hub name."),
-            lambda wizard: Default(ALIAS, Phrase("runs everywhere and needs no account")),
+            _first_model,
             _models,
         ),
         Question(
@@ -85,26 +89,57 @@ def _model() -> list[Question]:
 
 
 def _models(wizard: Wizard) -> tuple[Choice, ...]:
-    found = wizard.found("models") or []
-    builtin = next((model for model in found if model["name"] == ALIAS), None)
-    note = (
-        Phrase("135M parameters, on this machine") if builtin else Phrase("135M parameters, a download of 0.1–0.3 GB")
-    )
-    local = [
-        Choice(
-            model["name"],
-            verbatim(model["name"]),
-            Phrase("{size} parameters, on this machine", {"size": model["size"]}),
-        )
-        for model in found
-        if model["name"] != ALIAS
+    """For this card first, then the built-in one, those of this machine, and what is typed."""
+    recommended, local = _offered(wizard), {model["name"]: model for model in wizard.found("models") or []}
+    listed = [one for one in recommended if not is_builtin(one.name)]
+    answer = known_model(str(wizard.answers.get("model", "")))
+    if answer and not is_builtin(answer.name) and answer not in listed:
+        listed.append(answer)  # the machine or the language is another than when it was given
+    first = wizard.default("model").value
+    choices = [
+        Choice(one.name, verbatim(one.name), _note(one, one.name in local), recommended=one.name == first)
+        for one in listed
+    ]
+    size = Phrase("on this machine") if ALIAS in local else Phrase("a download of 0.1–0.3 GB")
+    note = Phrase("135M parameters, {where}", {"where": size})
+    builtin = Choice(ALIAS, verbatim(f"SmolLM2-135M-Instruct ({ALIAS})"), note, recommended=first == ALIAS)
+    choices.insert(0 if first == ALIAS else len(choices), builtin)
+    choices += [
+        Choice(name, verbatim(name), Phrase("{size} parameters, on this machine", {"size": model["size"]}))
+        for name, model in local.items()
+        if name != ALIAS and all(name != one.name for one in listed)
     ]
     return (
-        Choice(ALIAS, verbatim(f"SmolLM2-135M-Instruct ({ALIAS})"), note, recommended=True),
-        *local,
+        *choices,
         Choice(FOLDER, Phrase("A folder …"), Phrase("a model that lies on this machine")),
         Choice(HUB, Phrase("A name on the hub …"), Phrase("such as Qwen/Qwen3-0.6B")),
     )
+
+
+def _offered(wizard: Wizard) -> list[RecommendedModel]:
+    """The best few models for the machine; none while that is not known."""
+    machine = wizard.found("hardware")
+    if machine is None:
+        return []
+    device = device_of(None, machine.hardware, machine.host)[0]
+    return recommended_models(device.free, wizard.language, device.kind)[:MOST_MODELS]
+
+
+def _first_model(wizard: Wizard) -> Default:
+    offered = _offered(wizard)
+    if not offered or is_builtin(offered[0].name):
+        return Default(ALIAS, Phrase("runs everywhere and needs no account"))
+    free = f"{wizard.found('hardware').hardware.best().free / GIB:.0f}"
+    return Default(offered[0].name, Phrase("trains well in the {free} GB that are free here", {"free": free}))
+
+
+def _note(model: RecommendedModel, here: bool) -> Phrase:
+    told = {"size": model.size, "licence": model.licence, "bytes": f"{model.bytes / 1e9:.1f}"}
+    if here:
+        return Phrase("{size} parameters, {licence}, on this machine", told)
+    if model.gated:
+        return Phrase("{size} parameters, {licence}, needs a login to the hub, {bytes} GB to download", told)
+    return Phrase("{size} parameters, {licence}, {bytes} GB to download", told)
 
 
 def _data() -> list[Question]:
@@ -260,25 +295,33 @@ def _preset() -> list[Question]:
             Phrase("Memory preset"),
             Phrase("The memory that is free decides. Less than recommended always works, and takes longer."),
             lambda wizard: wizard.recommended(),
-            lambda wizard: tuple(
-                Choice(
-                    preset.name,
-                    preset.heading,
-                    Phrase(
-                        "batch {batch} × {times}, {length} tokens, rank {rank}",
-                        {
-                            "batch": preset.setting("per_device_train_batch_size"),
-                            "times": preset.setting("gradient_accumulation_steps"),
-                            "length": preset.setting("cutoff_len"),
-                            "rank": preset.setting("lora_rank"),
-                        },
-                    ),
-                    recommended=preset.name == wizard.recommended().value,
-                )
-                for preset in sorted(presets(), key=lambda preset: preset.name != wizard.recommended().value)
-            ),
+            _presets,
         )
     ]
+
+
+def _presets(wizard: Wizard) -> tuple[Choice, ...]:
+    """The recommended one first; the others as they are listed, without a GPU's use for that of the processor."""
+    first, machine = wizard.recommended().value, wizard.found("hardware")
+    gpu = machine is not None and machine.hardware.best() is not None
+
+    def place(preset: Preset) -> tuple[bool, bool, bool]:
+        return preset.name != first, not preset.automatic, gpu and not preset.on_gpu
+
+    def note(preset: Preset) -> Phrase:
+        names = {
+            "batch": "per_device_train_batch_size",
+            "times": "gradient_accumulation_steps",
+            "length": "cutoff_len",
+            "rank": "lora_rank",
+        }
+        told = {word: preset.setting(name) for word, name in names.items()}
+        return Phrase("batch {batch} × {times}, {length} tokens, rank {rank}", told)
+
+    return tuple(
+        Choice(preset.name, preset.heading, note(preset), recommended=preset.name == first)
+        for preset in sorted(presets(), key=place)
+    )
 
 
 def _settings() -> list[Question]:

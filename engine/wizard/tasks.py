@@ -52,14 +52,28 @@ def models(subject: str, options: dict[str, str], progress: Progress) -> list[di
 
 
 def model(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
-    """What a model is, or what its download takes. Raises ConfigError where there is none."""
+    """What a model is, or what its download takes. Raises ConfigError where there is none.
+
+    shape: its `ModelShape` as plain values; None where config.json does not say, `unknown` are then the problems.
+    """
     from engine.models import find_model, look_up
 
     found = find_model(subject)
     if found is None:
-        return {"name": subject, "here": False, "bytes": look_up(subject)}
+        return {"name": subject, "here": False, "bytes": look_up(subject), **_shape(subject)}
     kept = {"name": subject, "here": True, "size": found.size, "model_type": found.model_type}
-    return kept | {"bytes": found.bytes, "parameters": found.parameters, "max_positions": found.max_positions}
+    kept |= {"bytes": found.bytes, "parameters": found.parameters, "max_positions": found.max_positions}
+    return kept | _shape(subject)
+
+
+def _shape(name: str) -> dict[str, Any]:
+    from engine.config.schema import TrainConfig
+    from engine.memory.gathering import find_base
+    from engine.memory.presets import FRAME
+
+    found = find_base(TrainConfig(**FRAME | {"model_name_or_path": name}))
+    problems = [problem.as_dict() for problem in found.problems if problem.severity == "error"]
+    return {"shape": msgspec.to_builtins(found.shape) if found.shape else None, "unknown": problems}
 
 
 def datasets(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
