@@ -11,7 +11,7 @@ from tests.e2e.tool import sft, train_config
 pytestmark = [pytest.mark.usefixtures("private_home"), pytest.mark.slow]
 
 
-def test_the_figure_is_traced_on_the_datas_own_lengths_and_the_dry_run_has_the_same(tmp_path, tiny_model):
+def test_the_figure_is_traced_on_the_datas_own_lengths_and_the_dry_run_has_the_quick_one(tmp_path, tiny_model):
     config = train_config(tmp_path, tiny_model, template="chatml", val_size=10, eval_strategy="epoch")
     told = sft("estimate", config, "--json", cwd=tmp_path)
     assert told.returncode == 0, told.stderr
@@ -22,7 +22,8 @@ def test_the_figure_is_traced_on_the_datas_own_lengths_and_the_dry_run_has_the_s
     assert found["outlook"]["steps"] == 8  # 30 rows, two at a time, twice added up
     planned = sft("train", config, "--dry-run", "--json", cwd=tmp_path)
     memory = json.loads(planned.stdout)["memory"]
-    assert memory["estimate"] == found["estimate"]
+    quick = json.loads(sft("estimate", config, "--json", "--fast", cwd=tmp_path).stdout)
+    assert memory["estimate"] == quick["estimate"]
     assert not (tmp_path / "saves").exists()
 
 
