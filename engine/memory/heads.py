@@ -58,8 +58,8 @@ def head_costs(shape: ModelShape, recipe: Recipe) -> HeadCosts:
     backward = 3.0 * EXACT + (EXACT if shape.capped else 0)
     forward = forward_many = backward - EXACT + (0 if recipe.packed else w.compute)
     if recipe.packed and not recipe.trains_head and not shape.adjusted:
-        # Logits in fp32 and what logsumexp takes in passing (4, seen by torch.profiler and not by a trace); with several
-        # chunks more: logits in the compute dtype and in fp32 while those of the chunk before are still there.
+        # Logits in fp32 and what logsumexp takes inside (4, seen by torch.profiler, not by a trace). With several
+        # chunks logits in the compute dtype and in fp32 while those of the chunk before are still there.
         wide = float(w.compute + EXACT if w.compute < EXACT else EXACT)
         kept += w.between * hidden
         forward, forward_many, backward = 2.0 * EXACT, wide + EXACT, 0.0
