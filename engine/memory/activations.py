@@ -198,7 +198,7 @@ def _per_pair(layer: Layer, recipe: Recipe, w: Widths, heads: int) -> float:
     and its cast to the dtype of the scores.
     """
     if recipe.attention == "eager":
-        return heads * (EXACT + (w.compute if w.compute < EXACT else 0))
+        return heads * (EXACT + (w.compute if w.compute < EXACT else 0) + (w.compute if layer.capped else 0))
     if recipe.attention == "sdpa" and layer.dropout and not w.cuda:
         return heads * 3 * w.compute  # no kernel for it: scores, what is dropped of them, and what is left
     if recipe.attention == "sdpa" and layer.window:

@@ -54,8 +54,8 @@ def head_costs(shape: ModelShape, recipe: Recipe) -> HeadCosts:
     # The final norm keeps its input in fp32; the hidden states of labelled positions are gathered.
     kept = EXACT * hidden + (w.between * hidden if recipe.packed else 0)
     # log-softmax keeps its output (4); backward makes its gradient (4) and that of the logits (4). A cap
-    # keeps what its tanh gives.
-    backward = 3.0 * EXACT + (EXACT if shape.capped else 0)
+    # keeps what its tanh gives, in fp32 in our head and as it comes in the model's own.
+    backward = 3.0 * EXACT + ((EXACT if recipe.packed else w.compute) if shape.capped else 0)
     forward = forward_many = backward - EXACT + (0 if recipe.packed else w.compute)
     if recipe.packed and not recipe.trains_head and not shape.adjusted:
         # Logits in fp32 and what logsumexp takes inside (4, seen by torch.profiler, not by a trace). With several

@@ -57,7 +57,7 @@ class Layer:
 
     norms of the layer; around: norms over the hidden states in it; head_norms: whether q and k are normalised; views:
     q and k are turned into new tensors while v stays a view of all three; spelled_out: its activation is written in
-    elementary operations (gelu_new), each of which keeps something; dropout: of attention.
+    elementary operations (gelu_new), each of which keeps something; dropout: of attention; capped: its scores.
     """
 
     linears: tuple[Linear, ...]
@@ -73,6 +73,7 @@ class Layer:
     views: bool = False
     spelled_out: bool = False
     dropout: float = 0.0
+    capped: bool = False
     experts: Experts | None = None
 
     @property
@@ -116,6 +117,7 @@ def layer_of(family: Family, fields: Fields, sizes: Sizes, index: int, window: i
         views=bool(family.fused_qkv) and family.rotary,
         spelled_out=fields.text("hidden_act", fields.text("activation_function", family.activation)) == "gelu_new",
         dropout=fields.number("attention_dropout") or fields.number("attn_pdrop") or 0.0,
+        capped=bool(fields.number("attn_logit_softcapping")),
         experts=experts,
     )
 

@@ -110,5 +110,7 @@ def test_dropout_on_a_processor() -> None:
     ["qwen3", "gemma", "gemma2", "phi3", "glm4", "cohere", "granite", "olmo2", "smollm3", "mixtral", "qwen3_moe"],
 )
 def test_other_families(name: str) -> None:
+    # Of dense layers between those with experts peft would adapt the experts too: a rough estimate.
+    config = {**FAMILIES[name], "torch_dtype": "bfloat16", "mlp_only_layers": []}
     for depth in (NONE, ALL):
-        near(differences(FAMILIES[name], H100, depth, base="bfloat16", attention="varlen"), 0.05, 0.1)
+        near(differences(config, H100, depth), 0.05, 0.1)
