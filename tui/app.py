@@ -108,6 +108,7 @@ class WizardApp(App[int]):
     def go(self, step_id: str, question: str = "") -> None:
         """Show a step; `question` is the one that is edited."""
         self.at = step_id
+        self.wizard.speak(language())
         ids = [found.id for found in steps(self.wizard)]
         if step_id in ids and ids.index(step_id) > (ids.index(self.reached) if self.reached in ids else -1):
             self.reached = step_id

@@ -12,11 +12,13 @@ from engine.wizard.facts import preview_line
 from engine.wizard.questions import Choice, Question, Request
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step
+from tui.fitting import need_words, offer_fit
 from tui.prompts import Prompts
 from tui.words import _, noop, problem_line, problem_text, say, translate
 
 BACK, HELP, NOTHING, ALL = "<", "?", "-", "a"
 PREVIEW_LENGTH = 300
+FITTED = ("preset", "settings")  # steps that show what the job needs
 
 _LOOKING = {
     "hardware": noop("Looking at the machine …"),
@@ -58,6 +60,8 @@ class Asker:
             for voice, text in self.wizard.preview():
                 said = _("{label}: {value}").format(label=say(preview_line(voice)), value=clean(text, PREVIEW_LENGTH))
                 lines.append(f"  {said}")
+        if step in FITTED:
+            lines += need_words(self.wizard)
         if not quiet and tuple(lines) != self._facts:
             for line in lines:
                 self.prompts.tell(line)
@@ -70,11 +74,12 @@ class Asker:
         self.prompts.tell(say(step.intro))
         self._facts = ()
         self.look(step.id)
+        self.tell_problems(self.wizard.notes(step.id))
         while True:
             if not self._questions(step, from_behind):
                 return False
             problems = self.wizard.problems(step.id)
-            if not problems:
+            if not problems and (step.id not in FITTED or offer_fit(self.wizard, self.prompts)):
                 return True
             self.tell_problems(problems)
             self.wizard.forget_refusals()

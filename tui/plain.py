@@ -12,6 +12,7 @@ from engine.runs.status import status
 from engine.text import Phrase
 from engine.wizard import draft
 from engine.wizard.desk import Desk, Started
+from engine.wizard.memory import Need, need
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step, following, preceding, step, steps
 from tui.asking import BACK, Asker
@@ -20,7 +21,7 @@ from tui.phases import state_title
 from tui.prompts import Prompts, terminal_prompts
 from tui.report import command
 from tui.running import tell_outputs
-from tui.words import _, noop, say, translate
+from tui.words import _, language, noop, say, translate
 
 LEAVE = "q"
 MOST_RUNS = 5  # that are offered to be watched
@@ -62,6 +63,7 @@ class Dialogue:
     def run(self) -> int:
         """Everything, in order."""
         run = self._offer()
+        self.wizard.speak(language())
         if run is not None:
             self.watching = True
             ending = watch(run, self.prompts)
@@ -184,6 +186,9 @@ class Dialogue:
         tell, tree = self.prompts.tell, self.wizard.tree()
         for number, answer in enumerate(self.wizard.review(), 1):
             tell(f"  {number}. {self.asker.summary(answer.question)}")
+        found = need(self.wizard)
+        if isinstance(found, Need):
+            tell(say(found.verdict_line))
         if tree.files:
             tell(_("Files in {folder}:").format(folder=self.wizard.folder()))
         for file in tree.files:

@@ -28,7 +28,7 @@ from engine.memory.settling import Settled, Verdict, settle
 from engine.memory.shape import ModelShape
 from engine.memory.starting import job_fits
 from engine.project import sample, train_values
-from engine.text import Phrase
+from engine.text import Phrase, listed
 from engine.wizard.table import table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Need:
         parts, gpu = self.estimate.parts, self.device.kind == "cuda"
         found = (
             Part("weights", Phrase("weights"), parts.weights),
-            Part("trained", Phrase("adapter, optimiser"), parts.trained),
+            Part("trained", Phrase("what learns"), parts.trained),
             Part("activations", Phrase("activations"), parts.activations),
             Part("head", Phrase("loss head"), parts.head),
             Part("reserve", Phrase("CUDA, reserve") if gpu else Phrase("process, libraries"), parts.reserve),
@@ -84,14 +84,14 @@ class Need:
     def verdict_line(self) -> Phrase:
         """Whether it fits, with the figures."""
         free = self.device.free
-        values = {"needed": _gb(self.needed), "free": _gb(free)}
+        values = {"needed": gigabytes(self.needed), "free": gigabytes(free)}
         if self.verdict == "no":
-            return Phrase("Does not fit: {needed} GB are needed, {free} GB are free.", values)
+            return Phrase("Memory: does not fit, needs {needed} GB, {free} GB are free.", values)
         if self.verdict == "tight":
             values["error"] = f"{100 * self.estimate.error:.0f}"
-            return Phrase("Tight: {needed} of {free} GB free, and the figure may be off by {error} %.", values)
+            return Phrase("Memory: tight, needs {needed} of {free} GB free, ± {error} %.", values)
         values["spare"] = f"{100 * (free - self.needed) / free:.0f}"
-        return Phrase("Fits: {needed} of {free} GB free, {spare} % to spare.", values)
+        return Phrase("Memory: fits, needs {needed} of {free} GB free, {spare} % to spare.", values)
 
     @property
     def basis(self) -> tuple[Phrase, ...]:
@@ -169,7 +169,7 @@ def make_fit(wizard: Wizard) -> Remedy:
     wizard.answer("preset", wizard.preset().name)
     for name, value in found.settings.items():
         wizard.answer(f"train.{name}", value)
-    return Remedy(True, tuple(line(found)))
+    return Remedy(True, tuple(Phrase("Changed. {how}", {"how": how}) for how in titles(found)))
 
 
 def ways(wizard: Wizard) -> Fit:
@@ -181,14 +181,16 @@ def ways(wizard: Wizard) -> Fit:
     return fit_closely(case, ranked)
 
 
-def line(found: Fit) -> list[Phrase]:
-    """What was changed, and whether the result stays the same."""
+def titles(found: Fit) -> tuple[Phrase, ...]:
+    """The changes in lines: those that leave the result the same, and those that do not."""
+    exact = [change.title for change in found.changes if change.exact]
+    others = [change.title for change in found.changes if not change.exact]
     lines = []
-    for change in found.changes:
-        told = {"title": change.title, "effect": change.effect}
-        exact = Phrase("Changed: {title} (exact: {effect}).", told)
-        lines.append(exact if change.exact else Phrase("Changed: {title} (approximate: {effect}).", told))
-    return lines
+    if exact:
+        lines.append(Phrase("Exact, the same result: {changes}.", {"changes": listed(exact)}))
+    if others:
+        lines.append(Phrase("Approximate, another result: {changes}.", {"changes": listed(others)}))
+    return tuple(lines)
 
 
 def _too_large(wizard: Wizard, job: _Job, found: Fit) -> Phrase:
@@ -198,7 +200,7 @@ def _too_large(wizard: Wizard, job: _Job, found: Fit) -> Phrase:
         for one in recommended_models(device.free, wizard.language, device.kind)
         if one.parameters < job.shape.parameters
     ][:SUGGESTED]
-    told = {"needed": _gb(found.outcome.least), "free": _gb(device.free), "models": ", ".join(smaller)}
+    told = {"needed": gigabytes(found.outcome.least), "free": gigabytes(device.free), "models": ", ".join(smaller)}
     if smaller:
         return Phrase(
             "No change of the settings suffices: at least {needed} GB are needed. Smaller models: {models}.", told
@@ -267,5 +269,6 @@ def _settled(job: _Job) -> tuple[Settled, TrainConfig]:
     return settle(case, job.shape, {}, trace=None), config
 
 
-def _gb(size: int) -> str:
-    return f"{size / GIB:.1f}"
+def gigabytes(size: int) -> str:
+    """Bytes in GiB, which cards are sold by."""
+    return f"{size / GIB:.1f}" if size >= 10 * GIB else f"{size / GIB:.2f}"

@@ -130,6 +130,10 @@ class Wizard:
         """Back to the default."""
         self.answers.pop(name, None)
 
+    def speak(self, language: str) -> None:
+        """The person's language is this one from now on."""
+        self.language = "zh" if language == "zh" else "en"
+
     # Facts
 
     def needs(self, step: str) -> list[Request]:
@@ -139,6 +143,8 @@ class Wizard:
             wanted += [MODELS, *self._model_requests()]
         elif step == "data":
             wanted += [Request("datasets", str(self.cwd)), *self._data_requests()]
+        elif step in ("preset", "settings"):
+            wanted += self._model_requests()
         elif step == "review":
             wanted += [*self._model_requests(), *self._data_requests()]
         return [request for request in wanted if request not in self.facts and request not in self.refusals]

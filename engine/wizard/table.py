@@ -136,10 +136,10 @@ def _first_model(wizard: Wizard) -> Default:
 def _note(model: RecommendedModel, here: bool) -> Phrase:
     told = {"size": model.size, "licence": model.licence, "bytes": f"{model.bytes / 1e9:.1f}"}
     if here:
-        return Phrase("{size} parameters, {licence}, on this machine", told)
+        return Phrase("{size}, {licence}, on this machine", told)
     if model.gated:
-        return Phrase("{size} parameters, {licence}, needs a login to the hub, {bytes} GB to download", told)
-    return Phrase("{size} parameters, {licence}, {bytes} GB to download", told)
+        return Phrase("{size}, {licence}, hub login, {bytes} GB download", told)
+    return Phrase("{size}, {licence}, {bytes} GB download", told)
 
 
 def _data() -> list[Question]:

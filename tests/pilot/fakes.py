@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from textual.pilot import Pilot
 
 from engine.errors import Problem, ProblemError
 from engine.hardware import GIB, Gpu, Hardware, Host
+from engine.memory.recommended import known_model
 from engine.text import Phrase
 from engine.wizard.desk import Progress, Started
 from engine.wizard.questions import Request
@@ -51,6 +53,13 @@ def file_facts(options: dict[str, str], columns: Sequence[str] = ("title", "body
     return found | {"examples": {name: f"a {name}" for name in columns}}
 
 
+def shape_facts(name: str) -> dict[str, Any]:
+    """Sizes of a recommended model; of any other, those of the built-in one."""
+    model = known_model(name) or known_model("smollm2-135m")
+    assert model is not None
+    return {"shape": msgspec.to_builtins(model.shape()), "unknown": []}
+
+
 @dataclass
 class FakeDesk:
     """facts: {what or what:subject: answer, a problem to raise, or a function of the request's options}.
@@ -83,6 +92,7 @@ class FakeDesk:
                 "bytes": 270_000_000,
                 "parameters": 134_515_008,
                 "max_positions": 8192,
+                **shape_facts(request.subject),
             },
             "datasets": {"registered": [], "files": []},
             "data": SAMPLE,

@@ -120,7 +120,7 @@ async def test_what_is_pasted_is_cleaned(cwd: Path) -> None:
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="model")
-        await pilot.press("3", "enter")
+        await pilot.press("end", "enter")
         field = app.screen.query_one(Field)
         field.insert_text_at_cursor("a\x1b]52;c;aGk=\x07b")
         await pilot.pause()

@@ -69,7 +69,7 @@ SCREENS: dict[str, tuple[dict[str, Any], Drive]] = {
     "hardware_gpu": ({"machine": ONE_GPU}, stay),
     "hardware_ascii": ({"profile": replace(PROFILE, ascii_only=True)}, stay),
     "model": ({}, to("model")),
-    "model_folder": ({}, to("model", "2")),
+    "model_folder": ({}, to("model", "end", "up")),
     "model_refused": ({"facts": {"model:a/b": MISSING}}, refused),
     "data": ({}, to("data")),
     "data_columns": ({"files": ["mine.csv"]}, columns),

@@ -64,14 +64,14 @@ async def test_a_slow_look_up_does_not_block_the_keys(cwd: Path) -> None:
         await until(pilot, lambda: app.at == "data")
         await pilot.press("escape")
         await at(pilot, "model")
-        await pilot.press("down", "down")
+        await pilot.press("end")
         assert app.wizard.value("model") == "hub"
         await pilot.press("enter", *"a/b", "enter")
         await until(pilot, lambda: "Looking at the model" in screen_text(app))
         await until(pilot, lambda: "(1 s)" in screen_text(app))
         await pilot.press("f1")
         await until(pilot, lambda: "LoRA" in screen_text(app))
-        await pilot.press("escape", "escape", "up", "up")
+        await pilot.press("escape", "escape", "home")
         await until(pilot, lambda: app.wizard.value("model") == "smollm2-135m")
         await until(pilot, lambda: desk.cancelled)
         desk.gate.set()
@@ -196,7 +196,7 @@ async def test_a_model_that_is_not_found_is_tried_again(cwd: Path) -> None:
     app = app_of(cwd, desk)
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="model")
-        await pilot.press("3", "enter", *"a/b", "enter")
+        await pilot.press("end", "enter", *"a/b", "enter")
         await until(pilot, lambda: app.wizard.refusals)
         await until(pilot, lambda: "! " in screen_text(app))
         assert app.at == "model"

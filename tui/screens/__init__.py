@@ -11,10 +11,14 @@ def screen_of(step_id: str, question: str = "") -> StepScreen:
         from tui.screens.hardware import HardwareScreen
 
         return HardwareScreen()
-    if step_id in ("model", "preset"):
+    if step_id == "model":
         from tui.screens.choosing import ChoiceScreen
 
         return ChoiceScreen(step_id, question)
+    if step_id == "preset":
+        from tui.screens.preset import PresetScreen
+
+        return PresetScreen(step_id, question)
     if step_id == "data":
         from tui.screens.data import DataScreen
 

@@ -1,4 +1,4 @@
-"""A step with one choice, and a line to type in where the choice asks for one: model, preset, data."""
+"""A step with one choice, and a line to type in where the choice asks for one: model, data, preset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ChoiceScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         """The choices, what there is to know of the current one, and the line that it may ask for."""
-        yield Picker(whole_values=True, id="choices")
+        yield Picker(whole_values=True, digits=True, id="choices")
         yield Words(id="note")
         with Horizontal(id="typed"):
             yield Words(id="asked")

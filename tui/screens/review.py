@@ -13,7 +13,7 @@ from engine.errors import Problem
 from engine.text import clean
 from engine.wizard.session import Tree, Wizard
 from engine.wizard.table import table
-from tui.screens.base import StepScreen
+from tui.screens.estimate import EstimateScreen
 from tui.screens.pane import TextPane
 from tui.widgets import Words
 from tui.widgets.form import GO, Form
@@ -24,7 +24,7 @@ ROOMY = 24  # lines of a screen that has room for every file
 ASKED_HERE = ("settings", "review")  # steps whose questions are a line in a list anyway
 
 
-class ReviewScreen(StepScreen):
+class ReviewScreen(EstimateScreen):
     """Enter on the first row starts; on an answer it is edited, here or where it was asked."""
 
     step = "review"
@@ -37,8 +37,9 @@ class ReviewScreen(StepScreen):
         self._found: Sequence[Problem] = ()
 
     def body(self) -> ComposeResult:
-        """Answers, files, and the command."""
+        """Answers, what the job needs, files, and the command."""
         yield Form(id="answers")
+        yield Words(id="memory")
         yield Words(id="tree")
         yield Words(id="command")
 
@@ -52,6 +53,7 @@ class ReviewScreen(StepScreen):
         whole = self.size.height >= ROOMY and not self.problems()
         files = tree_words(wizard, self._seen) if whole else count_words(wizard, self._seen)
         same = _("The same without questions: {command}").format(command=clean(wizard.command()))
+        self.query_one("#memory", Words).show("" if self.editing else self.need_line())
         self.query_one("#tree", Words).show("" if self.editing else files)
         self.query_one("#command", Words).show("" if self.editing else same)
         super().refresh_body()
@@ -62,7 +64,7 @@ class ReviewScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """`y` for the files."""
-        return [("Enter", _("start or change")), ("Esc", _("back")), ("y", _("files"))]
+        return [("Enter", _("start or change")), ("Esc", _("back")), ("y", _("files")), *self.fit_hints()]
 
     def settled(self) -> None:
         """Start."""
@@ -98,6 +100,7 @@ class ReviewScreen(StepScreen):
     @on(Form.Changed)
     def _changed(self) -> None:
         self.wizard_app.refusal = ()
+        self.told = ()
         self.refresh_body()
         if not self._found:
             self.query_one(Form).focus_rows(GO)

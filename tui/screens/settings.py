@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
-from tui.screens.base import StepScreen
+from tui.screens.estimate import EstimateScreen
+from tui.widgets import Words
 from tui.widgets.form import Form
 from tui.words import _
 
 
-class SettingsScreen(StepScreen):
+class SettingsScreen(EstimateScreen):
     """The usual ones; `a` shows the rare ones as well."""
 
     step = "settings"
@@ -23,14 +24,16 @@ class SettingsScreen(StepScreen):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("a", "advanced", show=False)]
 
     def body(self) -> ComposeResult:
-        """The list."""
+        """The list, and what the job needs."""
         yield Form(id="settings")
+        yield Words(id="memory")
 
     def refresh_body(self) -> None:
         """Values as they are now."""
         app = self.wizard_app
         questions = app.wizard.questions(self.step, advanced=app.advanced)
         self.query_one(Form).show(app.wizard, _("Go on with these"), questions)
+        self.query_one("#memory", Words).show("" if self.editing else self.need_line())
         super().refresh_body()
 
     def problems(self) -> Sequence[Problem]:
@@ -38,9 +41,10 @@ class SettingsScreen(StepScreen):
         return self.wizard_app.wizard.problems(self.step)
 
     def hints(self) -> Sequence[tuple[str, str]]:
-        """`a` both ways."""
+        """`a` both ways; with `f` there is room for fewer words."""
         rare = _("fewer settings") if self.wizard_app.advanced else _("all settings")
-        return [("Enter", _("go on or change")), ("Esc", _("back")), ("a", rare)]
+        fit = self.fit_hints()
+        return [("Enter", _("go on") if fit else _("go on or change")), ("Esc", _("back")), ("a", rare), *fit]
 
     def action_advanced(self) -> None:
         """Show the rare ones, or hide them."""
@@ -57,4 +61,5 @@ class SettingsScreen(StepScreen):
 
     @on(Form.Changed)
     def _changed(self) -> None:
+        self.told = ()
         self.refresh_body()

@@ -32,7 +32,10 @@ class Row:
 
 
 class Picker(ScrollView, can_focus=True):
-    """`>` stands before the row that Enter takes. Values that would have to be cut are left out with `whole_values`."""
+    """`>` stands before the row that Enter takes. Values that would have to be cut are left out with `whole_values`.
+
+    digits: the first nine rows have one, even where there are more.
+    """
 
     DEFAULT_CSS = """
     Picker { height: auto; overflow-x: hidden; scrollbar-size-vertical: 1; }
@@ -66,11 +69,18 @@ class Picker(ScrollView, can_focus=True):
     class Picked(Moved):
         """Enter on a row."""
 
-    def __init__(self, rows: Sequence[Row] = (), *, whole_values: bool = False, id: str | None = None):  # noqa: A002
+    def __init__(
+        self,
+        rows: Sequence[Row] = (),
+        *,
+        whole_values: bool = False,
+        digits: bool = False,
+        id: str | None = None,  # noqa: A002
+    ):
         super().__init__(id=id)
         self.rows: list[Row] = list(rows)
         self.place = 0
-        self.whole_values = whole_values
+        self.whole_values, self.digits = whole_values, digits
 
     @property
     def key(self) -> Any:
@@ -112,7 +122,9 @@ class Picker(ScrollView, can_focus=True):
     def text(self, place: int, width: int) -> str:
         """The row as text."""
         row = self.rows[place]
-        number = f"{place + 1} " if len(self.rows) <= MOST_NUMBERED else ""
+        number = ""
+        if self.digits or len(self.rows) <= MOST_NUMBERED:
+            number = f"{place + 1} " if place < MOST_NUMBERED else "  "
         head = f"{'>' if place == self.place else ' '} {number}"
         labels = max(cell_len(found.label) for found in self.rows)
         values = max(cell_len(found.value) for found in self.rows)
@@ -139,8 +151,8 @@ class Picker(ScrollView, can_focus=True):
         self._go(place % max(len(self.rows), 1))
 
     def action_number(self, number: int) -> None:
-        """A digit."""
-        if number <= len(self.rows) <= MOST_NUMBERED:
+        """A digit: one of the first rows."""
+        if number <= len(self.rows) and (self.digits or len(self.rows) <= MOST_NUMBERED):
             self._go(number - 1)
 
     def action_pick(self) -> None:
