@@ -66,6 +66,8 @@ class Recorder(TorchDispatchMode):
         if self._next:
             self.enter(self._next)
             self._next = None
+        if func is torch.ops.aten.logsumexp.default:  # exp(x - max), inside of it (ReduceOps.cpp, logsumexp_out_impl)
+            self.known(args[0].numel() * args[0].element_size())()
         result = func(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
             if isinstance(tensor, torch.Tensor):

@@ -48,6 +48,14 @@ def test_the_peak_is_the_profilers(kind, recompute, trained):
     assert traced == pytest.approx(real, rel=0.005)
 
 
+@pytest.mark.parametrize("base", ["bfloat16", "float32"])
+def test_a_row_that_is_one_chunk_of_logits(base):
+    """Nothing is there of a chunk before it, and what logsumexp takes in passing decides."""
+    recipe = recipe_of(base=base, autocast="bfloat16" if base == "bfloat16" else None)
+    config, plan = config_of("llama", vocab_size=16384), StepPlan(ROW, 2, 2 * ROW)
+    assert traced_peak(config, recipe, plan) == pytest.approx(real_peak(config, recipe, plan), rel=0.005)
+
+
 DEEP = {"num_hidden_layers": 8}
 SLIDING = {"layer_types": (["sliding_attention"] * 5 + ["full_attention"] + ["sliding_attention"] * 2)}
 CASES = {
