@@ -61,10 +61,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache and state folder of the test's own; `home_with_model` has the built-in model in it as well."""
+    """Cache, state and config folders of the test's own; `home_with_model` has the built-in model in it as well."""
     home = tmp_path / "home"
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     return home
 
 

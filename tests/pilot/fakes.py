@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from textual.pilot import Pilot
 
 from engine.errors import Problem, ProblemError
 from engine.hardware import GIB, Gpu, Hardware, Host
-from engine.memory.recommended import known_model
 from engine.text import Phrase
 from engine.wizard.desk import Progress, Started
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
+from tests.unit.model_facts import model_facts
 from tui.app import WizardApp
 from tui.term import TRUE_COLOURS, TerminalProfile
 
 HOST = Host("Threadripper 3970X", 32, 128 * GIB, 100 * GIB)
 NO_GPU = Machine(Hardware((), Phrase("no NVIDIA driver is installed")), HOST)
+SMALL_GPU = Machine(Hardware((Gpu(0, "GPU-1", "NVIDIA RTX 3080", 10 * GIB, 9 * GIB),), driver="570.86"), HOST)
 ONE_GPU = Machine(Hardware((Gpu(0, "GPU-1", "NVIDIA L4", 24 * GIB, 23 * GIB),), driver="570.86"), HOST)
 PROFILE = TerminalProfile(
     full_screen=True,
@@ -53,13 +53,6 @@ def file_facts(options: dict[str, str], columns: Sequence[str] = ("title", "body
     return found | {"examples": {name: f"a {name}" for name in columns}}
 
 
-def shape_facts(name: str) -> dict[str, Any]:
-    """Sizes of a recommended model; of any other, those of the built-in one."""
-    model = known_model(name) or known_model("smollm2-135m")
-    assert model is not None
-    return {"shape": msgspec.to_builtins(model.shape()), "unknown": []}
-
-
 @dataclass
 class FakeDesk:
     """facts: {what or what:subject: answer, a problem to raise, or a function of the request's options}.
@@ -85,14 +78,13 @@ class FakeDesk:
             "hardware": self.machine,
             "models": [{"name": "smollm2-135m", "size": "135M", "bytes": 270_000_000}],
             "model": lambda options: {
-                "name": request.subject,
+                **model_facts(request.subject),
                 "here": True,
                 "size": "135M",
                 "model_type": "llama",
                 "bytes": 270_000_000,
                 "parameters": 134_515_008,
                 "max_positions": 8192,
-                **shape_facts(request.subject),
             },
             "datasets": {"registered": [], "files": []},
             "data": SAMPLE,

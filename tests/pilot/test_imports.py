@@ -13,16 +13,21 @@ WALK = """
 import asyncio, json, sys
 from pathlib import Path
 from engine.wizard.session import Wizard
-from tests.pilot.fakes import PROFILE, FakeDesk, at
+from tests.pilot.fakes import PROFILE, SMALL_GPU, FakeDesk, at
 from tui.app import WizardApp
 
 async def walk():
-    app = WizardApp(Wizard(Path.cwd()), FakeDesk(), profile=PROFILE)
+    wizard = Wizard(Path.cwd(), {"model": "Qwen/Qwen3-8B"})
+    app = WizardApp(wizard, FakeDesk(SMALL_GPU), profile=PROFILE)
     async with app.run_test(size=(80, 24)) as pilot:
         for step in ("hardware", "model", "data", "preset", "settings", "review"):
             await at(pilot, step)
+            if step == "preset":
+                await pilot.press("f")
             if step != "review":
                 await pilot.press("enter")
+
+    assert wizard.answers["train.quantization_bit"] == 4
 
 asyncio.run(walk())
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
@@ -30,7 +35,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 
 def test_the_questions_come_without_torch(cwd: Path) -> None:
-    """Importing torch takes seconds and gigabytes; no question needs it."""
+    """Importing torch takes seconds and gigabytes; no question needs it, nor does the estimate or making it fit."""
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{WALK}"],

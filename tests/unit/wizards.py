@@ -15,6 +15,7 @@ from engine.wizard.desk import Progress, Started, settle
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
 from engine.wizard.tasks import LOOKING
+from tests.unit.model_facts import model_facts
 
 HOST = Host("A processor", 8, 32 * GIB, 30 * GIB)
 
@@ -60,9 +61,16 @@ class HereDesk:
         """Nothing goes on."""
 
 
-def begun(cwd: Path, *free: float, **answers: Any) -> Wizard:
+class HubDesk(HereDesk):
+    """As if the hub were there and had every model."""
+
+    def find(self, request: Request, progress: Progress) -> Any:
+        return model_facts(request.subject) if request.what == "model" else super().find(request, progress)
+
+
+def begun(cwd: Path, *free: float, desk: HereDesk | None = None, **answers: Any) -> Wizard:
     """A wizard that was answered so and has found out everything; `map_prompt` and others in this order."""
-    wizard, desk = Wizard(cwd), HereDesk(*free)
+    wizard, desk = Wizard(cwd), desk or HereDesk(*free)
     look(wizard, desk)
     for name, given in answers.items():
         assert wizard.answer(name.replace("train_", "train.", 1), given) == [], name
