@@ -13,15 +13,14 @@ from engine.memory.shape import ModelShape
 class HeadCosts:
     """Per token: kept, from the last layer to backward; start, what the first piece of backward takes beyond that.
 
-    Per vocabulary entry and position whose logits exist: forward (forward_many where there are several chunks),
-    backward. whole: casts of the matrix. gradient: of the matrix, while that of another chunk is made; waiting: where
-    embedding and head are one matrix that learns, until the embedding's comes at the end; last: of the embedding.
+    Per vocabulary entry and position whose logits exist: forward, backward. whole: casts of the matrix. gradient: of
+    the matrix, while that of another chunk is made; waiting: where embedding and head are one matrix that learns, until
+    the embedding's comes at the end; last: of the embedding.
     """
 
     kept: float
     start: float
     forward: float
-    forward_many: float
     backward: float
     whole: float
     gradient: float
@@ -36,8 +35,7 @@ class HeadCosts:
 
     def at_forward(self, plan: StepPlan) -> float:
         """In passing, at the end of forward."""
-        several = self.packed and plan.row_tokens > plan.chunk
-        return self.whole + self.positions(plan) * self.vocab * (self.forward_many if several else self.forward)
+        return self.whole + self.positions(plan) * self.vocab * self.forward
 
     def at_backward(self, plan: StepPlan) -> float:
         """In passing, at the beginning of backward."""
@@ -56,19 +54,16 @@ def head_costs(shape: ModelShape, recipe: Recipe) -> HeadCosts:
     # log-softmax keeps its output (4); backward makes its gradient (4) and that of the logits (4). A cap
     # keeps what its tanh gives, in fp32 in our head and as it comes in the model's own.
     backward = 3.0 * EXACT + ((EXACT if recipe.packed else w.compute) if shape.capped else 0)
-    forward = forward_many = backward - EXACT + (0 if recipe.packed else w.compute)
+    forward = backward - EXACT + (0 if recipe.packed else w.compute)
     if recipe.packed and not recipe.trains_head and not shape.adjusted:
-        # Logits in fp32 and what logsumexp takes inside (4, seen by torch.profiler, not by a trace). With several
-        # chunks logits in the compute dtype and in fp32 while those of the chunk before are still there.
-        wide = float(w.compute + EXACT if w.compute < EXACT else EXACT)
+        # Logits in fp32 and what logsumexp takes inside (4, seen by torch.profiler, not by a trace).
         kept += w.between * hidden
-        forward, forward_many, backward = 2.0 * EXACT, wide + EXACT, 0.0
+        forward, backward = 2.0 * EXACT, 0.0
     return HeadCosts(
         kept=kept,
         # Backward of the final norm: five tensors in fp32 as wide as the hidden states.
         start=5.0 * EXACT * hidden,
         forward=forward,
-        forward_many=forward_many,
         backward=backward,
         whole=float(cast * matrix),
         gradient=float(w.trained * matrix) if in_full else float(cast * matrix),

@@ -142,10 +142,10 @@ def _update(trained: list[torch.Tensor], recipe: Recipe) -> tuple[list[Step], li
     """(events of the optimiser's second step, bytes of each piece of state that its first step made).
 
     AdamW is run, on one parameter of each size: on CUDA, where it works on all parameters at once (foreach), an event
-    of it stands for those of all parameters of that size; on the processor it takes one parameter after the other. Of
-    any other optimiser only the size of its state is known.
+    of it stands for those of all parameters of that size; on the processor it takes one parameter after the other. The
+    fused one takes nothing in passing. Of any other optimiser only the size of its state is known.
     """
-    if not traces_update(recipe):
+    if not traces_update(recipe) or (recipe.kind == "cuda" and not recipe.update):
         return [], [int(recipe.state * one.numel()) for one in trained]
     foreach = recipe.kind == "cuda"
     many = Counter(one.numel() for one in trained)

@@ -99,6 +99,7 @@ class _FrozenHead(torch.autograd.Function):
                     logits.sub_(norm[:, None]).exp_()
                     logits[at, answers] -= 1.0
                     gradient[start : start + chunk] = logits.to(compute) @ matrix
+                del logits  # before those of the next chunk are made
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return total
