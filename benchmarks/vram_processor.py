@@ -7,7 +7,6 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.vram_cells import MODELS, Cell, request, traced_requests, train_config
@@ -54,14 +53,10 @@ def _steps() -> Iterator[tuple[str, tuple[dict[str, Any], Recipe, StepPlan]]]:
     """SmolLM2-135M as it is, and narrow models of other families."""
     smol = MODELS["SmolLM2-135M"]
     plain = _recipe(smol)
-    half = replace(plain, base="bfloat16", autocast="bfloat16")
     deep = smol["num_hidden_layers"]
     yield "SmolLM2-135M, fp32, 512 tokens, kept", (smol, plain, StepPlan(512))
     yield "SmolLM2-135M, fp32, 512 tokens, half recomputed", (smol, plain, StepPlan(512, deep // 2))
     yield "SmolLM2-135M, fp32, 512 tokens, recomputed", (smol, plain, StepPlan(512, deep))
-    yield "SmolLM2-135M, bf16 base, 256 tokens, kept", (smol, half, StepPlan(256))
-    padded = replace(plain, packed=False, micro_batch=2)
-    yield "SmolLM2-135M, fp32, padded 2 x 256 tokens, kept", (smol, padded, StepPlan(512))
     for name in ("Qwen3-1.7B", "Qwen2.5-7B", "Mistral-7B", "Gemma-3-1B", "Phi-3-mini"):
         narrow = {**MODELS[name], **NARROW}
         for recompute in (0, 4):
