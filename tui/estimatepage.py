@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from engine.config.overrides import pairs
 from engine.errors import EXIT_ENVIRONMENT, EXIT_OK, EXIT_USAGE, ProblemError
@@ -22,11 +17,10 @@ from engine.memory.presets import imagined
 from engine.memory.remedies import Change
 from engine.messages import render
 from engine.text import clean, one_line
+from tui.lines import Lines
 from tui.report import Report, command, duration
 from tui.words import _, noop, problem_line, say, translate
 
-BAR = 30  # cells of the longest bar
-WIDTH = 80
 NAME = 40  # characters of a model's or device's name
 VERDICTS = {
     "fits": noop("Fits: {needed} of {free} GB free, ± {error} %, {level}"),
@@ -50,7 +44,8 @@ def show_estimate(
     """Forecast and tell; the exit code. `words`: what follows the file."""
     try:
         overrides = [*overrides, *pairs(words)]
-        machine = Machine.with_gpu(imagined(gpu_memory), trace=trace) if gpu_memory else Machine.here(trace=trace)
+        machine = Machine.with_gpu(imagined(gpu_memory), trace=trace) if gpu_memory is not None else None
+        machine = machine or Machine.here(trace=trace)
         with Report() as report:
             found = forecast(file, overrides, machine=machine, count=count, listen=report.event)
     except ProblemError as error:
@@ -131,6 +126,8 @@ def shortened(ranked: Sequence[Change]) -> list[Change]:
 
 def gigabytes(size: int) -> str:
     """Bytes in GiB, which cards are sold by."""
+    if 0 < size < GIB / 200:
+        return "<0.01"
     return f"{size / GIB:.1f}" if size >= 10 * GIB or size == 0 else f"{size / GIB:.2f}"
 
 
@@ -139,48 +136,29 @@ class EstimatePage:
 
     def __init__(self, found: Forecast, file: Path, overrides: Sequence[str] = (), console: Console | None = None):
         self.found, self.file, self.given = found, file, list(overrides)
-        if console is None and isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        self.console = console or Console(file=sys.stdout, highlight=False)
-        unicode = (self.console.encoding or "").lower().replace("-", "").startswith("utf")
-        self.block = "█" if unicode else "#"
+        self.lines = Lines(console)
 
     def print(self) -> None:
         """The verdict first, then what it rests on, and what to do at the end."""
-        self._line(verdict_line(self.found), STYLES.get(self.found.verdict or "", "bold"))
+        self.lines.line(verdict_line(self.found), STYLES.get(self.found.verdict or "", "bold"))
         self._where()
         self._parts()
-        self._facts(self._step())
-        self._facts(self._run())
+        self.lines.facts(self._step())
+        self.lines.facts(self._run())
         self._problems()
         self._changes()
-
-    def _line(self, text: str, style: str = "", indent: int = 0) -> None:
-        self.console.print(Padding(Text(text, style), (0, 0, 0, indent), expand=False))
-
-    def _facts(self, facts: Iterator[tuple[str, str]]) -> None:
-        """Two columns: what, and what of it."""
-        found = list(facts)
-        if not found:
-            return
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold", ratio=1)
-        for what, value in found:
-            table.add_row(Text("  " + what), Text(value))
-        self.console.print()
-        self.console.print(table)
 
     def _where(self) -> None:
         device = self.found.device
         if self.found.model:
-            name = one_line(device.name, NAME) or _("a GPU with so much free memory")
+            imagined = _("a GPU with {free} GB free").format(free=gigabytes(device.free))
+            name = one_line(device.name, NAME) or imagined
             line = _("{model} on {device}")
-            self._line(line.format(model=one_line(self.found.model, NAME), device=name))
+            self.lines.line(line.format(model=one_line(self.found.model, NAME), device=name))
         for other in self.found.others:
             line = _("not taken: {name}, {free} of {total} GB free")
             told = {"name": one_line(other.name, NAME), "free": gigabytes(other.free), "total": gigabytes(other.total)}
-            self._line(line.format_map(told), indent=2)
+            self.lines.line(line.format_map(told), indent=2)
 
     def _parts(self) -> None:
         """A bar for each part, all of one scale."""
@@ -196,16 +174,8 @@ class EstimatePage:
             (_("the allocator's reserve, CUDA") if gpu else _("the process and its libraries"), parts.reserve),
             (_("other processes"), device.others),
         ]
-        shown = [(name, size) for name, size in rows if size]
-        most = max((size for _name, size in shown), default=1)
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True)
-        for name, size in shown:
-            bar = self.block * -(-(BAR // 2) * size // most)
-            table.add_row(Text("  " + name), Text(_("{size} GB").format(size=gigabytes(size))), Text(bar))
-        self.console.print(table)
+        told = _("{size} GB")
+        self.lines.bars([(name, size, told.format(size=gigabytes(size))) for name, size in rows if size])
 
     def _step(self) -> Iterator[tuple[str, str]]:
         found, estimate = self.found, self.found.estimate
@@ -231,8 +201,8 @@ class EstimatePage:
             line = _("{steps} ({each} a pass), {tokens} tokens a pass")
             told = {"steps": outlook.steps, "each": outlook.steps_per_epoch, "tokens": outlook.tokens}
             yield _("optimiser steps"), line.format_map(told)
-            line = _("{needed} of {free} GB free: {kept} checkpoints of {each} GB, and the result")
             disk = outlook.disk
+            line = _("{needed} of {free} GB free: {kept} checkpoints of {each} GB, and the result")
             sizes = {"needed": disk.needed, "each": disk.checkpoint, "free": outlook.disk_free}
             shown = {name: gigabytes(size) for name, size in sizes.items()}
             yield _("disk"), line.format(kept=disk.kept, **shown)
@@ -244,12 +214,12 @@ class EstimatePage:
     def _problems(self) -> None:
         notes = self.found.estimate.notes if self.found.estimate else ()
         if notes or self.found.problems:
-            self.console.print()
+            self.lines.blank()
         for note in notes:
-            self._line(_("note: {text}").format(text=say(note)), indent=2)
+            self.lines.line(_("note: {text}").format(text=say(note)), indent=2)
         for problem in self.found.problems:
             style = {"error": "bold red", "warning": "yellow"}.get(problem.severity, "")
-            self._line(problem_line(problem), style, indent=2)
+            self.lines.line(problem_line(problem), style, indent=2)
 
     def _changes(self) -> None:
         found = self.found
@@ -258,25 +228,29 @@ class EstimatePage:
         for title, exact in ((_("Exact: the same result"), True), (_("Approximate: another result"), False)):
             ranked = shortened([change for change in found.changes if change.exact is exact])
             if ranked:
-                self.console.print()
-                self._line(title, "bold")
+                self.lines.blank()
+                self.lines.line(title, "bold")
                 for change in ranked:
                     self._change(change)
         fit = found.fit
-        self.console.print()
+        self.lines.blank()
         if fit and fit.fits and fit.changes:
             just = _("The least that suffices, if only just:")
-            self._line(just if fit.tight else _("The least that suffices:"), "bold")
-            self._line(self._command(found.overrides(fit.overrides)), indent=2)
+            self.lines.line(just if fit.tight else _("The least that suffices:"), "bold")
+            self.lines.typed(self._command(found.overrides(fit.overrides)))
             if found.device.name:  # not an imagined one
-                self._line(_("or --fit with train or --replay, which does this by itself"), indent=2)
+                self.lines.line(_("or --fit with train or --replay, which does this by itself"), indent=2)
         elif found.verdict == "tight":
-            self._line(_("Should memory run out, the run divides its rows at the same optimiser step and goes on."))
+            self.lines.line(
+                _("Should memory run out, the run divides its rows at the same optimiser step and goes on.")
+            )
         elif fit:
             line = _("All of these together need {needed} GB: take a smaller model, or a GPU with more memory.")
-            self._line(line.format(needed=gigabytes(fit.outcome.least)), "bold red")
+            if not found.changes:
+                line = _("No change of the settings saves memory: take a smaller model, or a GPU with more memory.")
+            self.lines.line(line.format(needed=gigabytes(fit.outcome.least)), "bold red")
             if found.smaller:
-                self._line(_("such as {models}").format(models=_(", ").join(map(clean, found.smaller))), indent=2)
+                self.lines.line(_("such as {models}").format(models=_(", ").join(map(clean, found.smaller))), indent=2)
 
     def _change(self, change: Change) -> None:
         told = [_("saves {size} GB").format(size=gigabytes(change.saves))]
@@ -284,14 +258,16 @@ class EstimatePage:
             told.append(_("{share:.0f} % slower").format(share=100 * (change.time - 1)))
         told.append(_("suffices") if change.fits else _("not enough alone"))
         line = f"{say(change.title)}: {_(', ').join(told)}"
-        self._line(line, indent=2)
+        self.lines.line(line, indent=2)
         rest = f"{' '.join(self.found.overrides(change.overrides))}  ({say(change.effect)})"
-        self._line(rest, "dim", indent=4)
+        self.lines.line(rest, "dim", indent=4)
 
     def _command(self, settings: list[str]) -> str:
         """What to type so that the run has these settings."""
         file = shlex.quote(clean(self.file))
+        changed = {one.partition("=")[0] for one in settings}
+        given = [shlex.quote(one) for one in self.given if one.partition("=")[0] not in changed]
+        words = [*given, *map(shlex.quote, settings)]
         if self.found.prefix:
-            changed = " ".join(f"--set {shlex.quote(one)}" for one in (*self.given, *settings))
-            return f"{command()} --replay {file} {changed}"
-        return f"{command()} train {file} {' '.join(shlex.quote(one) for one in (*self.given, *settings))}"
+            return " ".join([f"{command()} --replay {file}", *(f"--set {word}" for word in words)])
+        return " ".join([f"{command()} train {file}", *words])

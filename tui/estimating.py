@@ -15,7 +15,7 @@ def estimate(
     overrides: Overrides = None,
     gpu_memory: Annotated[
         str | None,
-        typer.Option("--gpu-memory", metavar="GB", help="Of a GPU with so much free memory, instead of this machine."),
+        typer.Option("--gpu-memory", metavar="GB", help="For a GPU with so many GB free, instead of this machine."),
     ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="By arithmetic alone, without tracing a step (some seconds).")

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from engine.doctor.check import Check, Status
+from engine.hardware import GIB
 from engine.storage import APP
 from engine.text import NOTHING, Phrase, listed, verbatim
 
-GB = 10**9
+GB = 10**9  # of the limits; what is shown is in GiB, as in an estimate
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ def check_place(place: Place, free: Callable[[Path], int], refusal: Callable[[Pa
     identity = f"folder.{place.id}"
     if reason := refusal(place.path):
         finding = Phrase("{path} cannot be written: {reason}", {"path": place.path, "reason": reason})
-        return Check(identity, "fail" if place.must else "warn", place.title, finding, _elsewhere(place))
+        remedy = Phrase("Make it writable. {instead}", {"instead": _elsewhere(place)})
+        return Check(identity, "fail" if place.must else "warn", place.title, finding, remedy)
     space = free(place.path)
-    finding = Phrase("{free} GB free at {path}", {"free": f"{space / GB:.1f}", "path": place.path})
+    finding = Phrase("{free} GB free at {path}", {"free": f"{space / GIB:.1f}", "path": place.path})
     status: Status = "fail" if space < place.least else "warn" if space < place.usual else "ok"
     remedy = NOTHING if status == "ok" else Phrase("Make room there. {instead}", {"instead": _elsewhere(place)})
     return Check(identity, status, place.title, finding, remedy)

@@ -170,7 +170,8 @@ def forecast_job(
     device, others = device_of(config, machine.hardware, machine.host)
     found = Forecast(str(job.file), device, others, prefix="train." if job.kind == "project" else "")
     if machine.imagined and config and config.use_cpu:
-        note = Problem("gpu_memory_unused", key="use_cpu", file=str(job.file), severity="note")
+        change = f"{found.prefix}use_cpu=false"
+        note = Problem("gpu_memory_unused", {"change": change}, "use_cpu", str(job.file), severity="note")
         found = replace(found, problems=(note,))
     trained = 0
     if job.train and config and config.do_train:
@@ -196,8 +197,10 @@ def _data(
     assert job.train is not None
     if counted is not None:
         return of_count(counted)
+    if base.shape is None:
+        return assumed(job.train.config, Phrase("without the model they cannot be tokenised"))
     if not count:
-        return assumed(job.train.config, Phrase("not asked"))
+        return assumed(job.train.config, Phrase("--no-data"))
     try:
         load_template(job.train.config.template)
     except ProblemError as error:
@@ -242,6 +245,10 @@ def _training(found: Forecast, job: Job, base: FoundModel, data: FoundData, mach
         outlook=_outlook(job, base, data, recipe, trained),
         problems=(*found.problems, *settled.problems),
     )
+    if not trained:
+        params = {"targets": list(recipe.targets) or config.lora_target}
+        told = Problem("nothing_learns", params, "lora_target", str(job.file), severity="warning")
+        found = replace(found, problems=(*found.problems, told))
     if settled.verdict == "fits":
         return found, trained
     ranked = tuple(changes(settled.case))

@@ -21,7 +21,7 @@ from engine.memory.recommended import known_model
 from engine.memory.shape import ModelShape, read_shape, shape_of
 from engine.models import ModelFolder, find_model, hub_config, read_json
 from engine.runs.events import Event
-from engine.text import Phrase
+from engine.text import Phrase, verbatim
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def find_base(config: TrainConfig) -> FoundModel:
     try:
         if folder is not None:
             return FoundModel(folder, read_json(folder.path / "config.json"), read_shape(folder.path))
+        if where.is_dir() and not (where / "config.json").is_file():
+            return FoundModel(None, None, None, tuple(problems))
         if where.is_dir():
             read: Mapping[str, Any] = read_json(where / "config.json")
             return FoundModel(None, read, shape_of(read, str(where / "config.json")), tuple(problems))
@@ -102,6 +104,10 @@ def count_data(job: Job, model: ModelFolder | None, *, listen: Callable[[Event],
         return of_count(ask("engine.data.count", spec, job.secrets, listen))
     except ProblemError as error:
         found = assumed(config, Phrase("the data cannot be read"))
+        # A worker's surprise tells of the log and of resuming a run: there is none.
+        strange = next((problem for problem in error.problems if problem.code == "internal"), None)
+        if strange:
+            return assumed(config, verbatim(" ".join(str(strange.params.get("reason")).split()).rstrip(".")))
         return FoundData(found.shape, problems=(*error.problems, *found.problems))
 
 

@@ -19,7 +19,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "gpu_memory_unused": Message(
         "This file trains on the processor ({key}: true): its memory counts, not that of --gpu-memory.",
-        "use_cpu=false after the file estimates it on the GPU.",
+        "Write {change} after the file to have it estimated on that GPU.",
     ),
     "trace_failed": Message(
         "A step of this model could not be traced: {reason}.",
@@ -35,6 +35,10 @@ MESSAGES: dict[str, Message] = {
     ),
     "nothing_trained": Message(
         "This config does not train (do_train: false): only training and merging are estimated."
+    ),
+    "nothing_learns": Message(
+        "lora_target ({targets}) names no linear layer of this model: the figure counts nothing as trained.",
+        "lora_target: all takes every linear layer.",
     ),
     "merge_not_known": Message("What the merge needs is not known: {name} is not on this machine."),
     "nothing_fits": Message(

@@ -155,8 +155,10 @@ def recommend(hardware: Hardware, fits: Fits | None = None, choice: Sequence[Pre
     if best.name:
         free = Phrase("{free} GB are free on {gpu}", {**free.values, "gpu": best.name})
     steps = [preset for preset in on_gpu if preset.memory_gb * GIB <= best.free]
+    if fits is None and not steps:
+        return Recommendation(on_cpu, Phrase("{free}: too little for the presets of GPUs", {"free": free}))
     if fits is None:
-        return Recommendation((steps or [on_cpu])[-1], free)
+        return Recommendation(steps[-1], free)
     steps = steps or on_gpu[:1] or [on_cpu]
     for preset in reversed(steps):
         need = fits(preset)

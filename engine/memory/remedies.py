@@ -73,8 +73,11 @@ def exact_changes(case: Case, before: Outcome) -> Iterator[Change]:
     while padded and batch > 1:
         share = next(number for number in range(2, batch + 1) if batch % number == 0)
         batch, steps = batch // share, steps * share
+        title = Phrase("{batch} samples at a time, {steps} times a step", {"batch": batch, "steps": steps})
+        if batch == 1:
+            title = Phrase("One sample at a time, {steps} times a step", {"steps": steps})
         yield Change(
-            Phrase("{batch} samples at a time, {steps} times a step", {"batch": batch, "steps": steps}),
+            title,
             {"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps},
             True,
             Phrase("the same optimiser steps; smaller batches leave more of the device idle"),
@@ -162,6 +165,8 @@ def _cutoffs(case: Case) -> Iterator[Change]:
         if rows is not None:
             values = {"rows": rows, "samples": case.data.samples}
             effect = Phrase("{rows} of {samples} samples are cut, and what is cut is not learnt", values)
+            if case.config.packing or case.config.neat_packing:  # data.samples are rows then
+                effect = Phrase("samples that are cut: {rows}; what is cut is not learnt", values)
         title = Phrase("At most {cutoff} tokens of a sample", {"cutoff": cutoff})
         yield Change(title, {"cutoff_len": cutoff}, False, effect)
 

@@ -174,7 +174,7 @@ def _last_words(said: str, code: int) -> Phrase:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if code < 0 or not lines:
         return Phrase("its process ended with code {code}", {"code": code})
-    return verbatim(lines[-1][:300])
+    return verbatim(" ".join(lines[-1].split())[:300].rstrip(". "))
 
 
 def _failed(reason: Phrase) -> RunError:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from engine.config.jobs import load_job
 from engine.dry_run import dry_run
+from engine.errors import ConfigError
 from engine.memory.applying import make_fit
 from engine.memory.forecast import Forecast, forecast, forecast_job
 from engine.pipeline import Plan
@@ -22,7 +23,7 @@ from engine.text import Phrase
 from tests.unit.memory_cases import machine, save_job, save_llama
 from tests.unit.test_memory_forecast import COUNTED
 from tui.cli import app
-from tui.estimatepage import EstimatePage, exit_code, short_lines, shortened, verdict_line
+from tui.estimatepage import EstimatePage, exit_code, gigabytes, short_lines, shortened, verdict_line
 from tui.planpage import tell_fit
 from tui.report import Report
 
@@ -46,7 +47,7 @@ def test_the_verdict_stands_first_with_its_error_and_level(tmp_path: Path) -> No
     page = printed(of(tmp_path, BIG, 40.0))
     first = page.splitlines()[0]
     assert first.startswith("Fits: ")
-    assert first.endswith("of 40.0 GB free, ± 10 %, by arithmetic")
+    assert first.endswith("of 40.0 GB free, ± 5 %, by arithmetic")
 
 
 def test_every_part_has_its_size_and_a_bar_and_they_add_up(tmp_path: Path) -> None:
@@ -120,6 +121,51 @@ def test_no_line_is_too_long_and_nothing_foreign_reaches_the_terminal(tmp_path: 
         page = printed(one, width)
         assert max(map(len, page.splitlines())) <= width
         assert not {"\x1b", "\x07", "\u202e"} & set(page)
+
+
+@pytest.mark.parametrize("width", [60, 36])
+def test_a_narrow_terminal_still_shows_every_figure(tmp_path: Path, width: int) -> None:
+    found = of(tmp_path, BIG, 12.0)
+    page = " ".join(printed(found, width).split())
+    assert found.estimate is not None
+    for size in (found.estimate.parts.weights, found.estimate.parts.trained, found.estimate.parts.reserve):
+        assert f"{gigabytes(size)} GB" in page
+    assert "…" not in page
+    assert not [line for line in printed(found, width).splitlines() if line.endswith(" ")]
+
+
+def test_what_is_less_than_two_decimals_show_is_not_nothing() -> None:
+    assert [gigabytes(size) for size in (0, 2**20, 2**30 // 100, 11 * 2**30)] == ["0.0", "<0.01", "0.01", "11.0"]
+
+
+def test_a_terminal_of_ascii_gets_ascii(tmp_path: Path) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    EstimatePage(of(tmp_path, BIG, 12.0), Path("train.yaml"), (), Console(file=stream, width=80)).print()
+    stream.seek(0)
+    page = stream.read()
+    assert "+/- 5 %" in page
+    assert "##" in page
+    assert "\\" not in page.split("The least that suffices")[0]
+
+
+def test_the_command_gives_a_key_once_and_goes_on_after_a_backslash(tmp_path: Path) -> None:
+    """A copied line that breaks off would train without the change."""
+    found = of(tmp_path, BIG, 12.0)
+    page = printed(found, 40, ["quantization_bit=null", "learning_rate=0.0001"])
+    lines = page.split("The least that suffices:\n")[1].split("\n  or --fit")[0].splitlines()
+    assert len(lines) > 1
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert not lines[-1].endswith("\\")
+    assert max(map(len, lines)) <= 40
+    whole = " ".join(line.rstrip("\\").strip() for line in lines)
+    assert whole.endswith("train train.yaml learning_rate=0.0001 quantization_bit=8")
+
+
+def test_an_empty_gpu_memory_is_refused_like_any_other_nonsense(tmp_path: Path) -> None:
+    file = save_job(tmp_path, save_llama(tmp_path / "model"))
+    error = CliRunner().invoke(app, ["estimate", str(file), "--gpu-memory", ""]).exception
+    assert isinstance(error, ConfigError)
+    assert error.problems[0].code == "gpu_memory_wrong"
 
 
 def test_a_dry_run_says_it_in_short(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from engine.memory.job import Estimate, Parts, Recipe, StepPlan
 from engine.memory.outlook import disk_of, measured_rate, outlook
 from engine.memory.presets import imagined
 from engine.memory.settling import verdict_of
+from engine.messages import render
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from tests.unit.memory_cases import LLAMA_PARAMETERS, machine, save_job, save_llama
@@ -97,6 +98,39 @@ def test_an_imagined_card_that_the_file_does_not_use_is_said_to_count_for_nothin
     found = of(save_job(tmp_path, model, use_cpu=True), Machine.with_gpu(imagined("16"), trace=False))
     assert found.device.kind == "cpu"
     assert "gpu_memory_unused" in codes(found)
+    assert "Write use_cpu=false after" in render(found.problems[0])
+
+
+def test_the_remedy_names_the_key_as_a_project_takes_it(tmp_path: Path, model: Path) -> None:
+    save_job(tmp_path, model, use_cpu=True)
+    (tmp_path / "config.yaml").write_text("version: 1\ntrain: train.yaml\n")
+    found = of(tmp_path, Machine.with_gpu(imagined("16"), trace=False))
+    assert "Write train.use_cpu=false after" in render(found.problems[0])
+
+
+def test_a_target_that_the_model_does_not_have_is_told(tmp_path: Path, model: Path) -> None:
+    found = counted(save_job(tmp_path, model, lora_target="no_such_proj"), machine(20))
+    assert codes(found) == ["nothing_learns"]
+    assert "no_such_proj" in render(found.problems[0])
+
+
+def test_a_model_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
+    """Its data need no tokeniser then, whose failure would say the same in other words."""
+    folder = save_llama(tmp_path / "model", hidden_size="big")
+    found = forecast(save_job(tmp_path, folder), machine=machine(20))
+    assert codes(found) == ["model_config_incomplete", "data_not_counted"]
+    (folder / "config.json").unlink()
+    found = forecast(save_job(tmp_path, folder), machine=machine(20))
+    assert len(codes(found)) == 2
+    assert "model_config" not in " ".join(codes(found))
+    assert "not_json" not in " ".join(codes(found))
+
+
+def test_packed_rows_are_not_taken_for_samples(tmp_path: Path, model: Path) -> None:
+    found = counted(save_job(tmp_path, model, packing=True), machine(0.3))
+    effects = [change.effect.say() for change in found.changes if "cutoff_len" in change.settings]
+    assert effects
+    assert all(effect.startswith("samples that are cut: ") for effect in effects)
 
 
 def test_without_counting_every_sample_is_as_long_as_it_may_be(tmp_path: Path, model: Path) -> None:

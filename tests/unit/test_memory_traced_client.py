@@ -113,6 +113,7 @@ def test_a_child_that_cannot_start_is_a_problem_too(tmp_path):
         ("import os; os.abort()", "its process ended with code -6"),
         ("raise SystemExit(3)", "its process ended with code 3"),
         ("import sys; sys.exit('\\033[31mno\\nroom')", "room"),
+        ("raise ValueError('one  of many..')", "ValueError: one of many"),
         ("pass", "Input data was truncated"),
         ("print('hello')", "malformed"),
         ('print(\'{"parts": {}, "notes": []}\')', "missing required field"),

@@ -112,7 +112,7 @@ def test_the_presets_are_the_guides(name: str, values: tuple[int, ...]) -> None:
     ("free", "name", "reason"),
     [
         ((), "cpu", "no GPU can be used here"),
-        ((6.0,), "cpu", "6 GB are free on Card 0"),
+        ((6.0,), "cpu", "6 GB are free on Card 0: too little for the presets of GPUs"),
         ((7.5,), "8gb", "8 GB are free on Card 0"),
         ((15.0,), "16gb", "15 GB are free on Card 0"),
         ((23.0,), "24gb", "23 GB are free on Card 0"),
