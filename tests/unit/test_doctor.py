@@ -280,6 +280,9 @@ def test_space_on_a_disk(free: float, status: str, tmp_path: Path) -> None:
     check = check_place(place, lambda path: int(free), refusal)
     assert check.status == status
     assert bool(str(check.remedy)) is (status != "ok")
+    assert f"{free / GIB:.1f} GB free at" in str(check.finding), "GiB, as in an estimate"
+    refused = check_place(place, lambda path: int(free), lambda path: "Read-only file system")
+    assert str(refused.remedy) == "Make it writable. Or start in another folder."
 
 
 def test_a_folder_that_cannot_be_written_leaves_a_reason_and_no_trace(tmp_path: Path) -> None:
