@@ -56,7 +56,7 @@ def head_costs(shape: ModelShape, recipe: Recipe) -> HeadCosts:
     backward = 3.0 * EXACT + ((EXACT if recipe.packed else w.compute) if shape.capped else 0)
     forward = backward - EXACT + (0 if recipe.packed else w.compute)
     if recipe.packed and not recipe.trains_head and not shape.adjusted:
-        # Logits in fp32 and what logsumexp takes inside (4, seen by torch.profiler, not by a trace).
+        # Logits in fp32 and what logsumexp takes inside.
         kept += w.between * hidden
         forward, backward = 2.0 * EXACT, 0.0
     return HeadCosts(

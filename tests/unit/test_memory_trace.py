@@ -130,10 +130,12 @@ def test_further_architectures(kind, recompute):
 
 def test_adamw_on_cuda_works_on_all_parameters_at_once():
     """Its state: two moments of each parameter. In passing a root of each second moment, all of them at a time."""
-    found = trace(config_of("llama"), recipe_of(kind="cuda"), StepPlan(ROW))
+    found = trace(config_of("llama"), recipe_of(kind="cuda", update=4.0), StepPlan(ROW))
     pairs = 4 * 2 * 8 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 160))  # fp32, two layers, rank 8
     assert sum(found.trained) == 4 * pairs  # parameters, gradients and the two moments
     assert peak(found.update).total == pairs
+    fused = trace(config_of("llama"), recipe_of(kind="cuda"), StepPlan(ROW))
+    assert (sum(fused.trained), fused.update) == (4 * pairs, [])
 
 
 def test_of_an_optimiser_that_is_not_adamw_the_state_is_counted():
