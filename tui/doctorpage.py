@@ -64,7 +64,7 @@ def check_terminal(profile: TerminalProfile, size: tuple[int, int], environ: Map
         remedy = Phrase("Make the window at least 80 columns wide and 24 lines high.")
         return Check("terminal", "warn", title, listed([*parts, Phrase("too small for the wizard")]), remedy)
     if environ.get("TERM") == "linux":
-        return Check("terminal", "ok", title, listed([*parts, Phrase("the console's font is small: drawn in ASCII")]))
+        return Check("terminal", "ok", title, listed([*parts, Phrase("the console has few glyphs: drawn in ASCII")]))
     if not profile.unicode:
         told = Phrase("no UTF-8: lines are drawn in ASCII, and the language is English")
         remedy = Phrase("Choose a locale with UTF-8: export LC_ALL=C.UTF-8")

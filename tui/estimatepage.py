@@ -241,11 +241,9 @@ class EstimatePage:
             if found.device.name:  # not an imagined one
                 self.lines.line(_("or --fit with train or --replay, which does this by itself"), indent=2)
         elif found.verdict == "tight":
-            self.lines.line(
-                _("Should memory run out, the run divides its rows at the same optimiser step and goes on.")
-            )
+            self.lines.line(_("Should memory run out, the run does the step again with fewer tokens at a time."))
         elif fit:
-            line = _("All of these together need {needed} GB: take a smaller model, or a GPU with more memory.")
+            line = _("Even with all of these {needed} GB are needed: take a smaller model, or a GPU with more memory.")
             if not found.changes:
                 line = _("No change of the settings saves memory: take a smaller model, or a GPU with more memory.")
             self.lines.line(line.format(needed=gigabytes(fit.outcome.least)), "bold red")

@@ -73,7 +73,7 @@ def show_presets(gpu_memory: str | None, *, as_json: bool) -> int:
 
 def lines(found: Found, width: int) -> Iterator[str]:
     """The page in lines of at most `width` cells."""
-    yield from wrap(_("Presets: train settings to begin with, by the GPU memory that is free."), width)
+    yield from wrap(_("Presets: training settings to begin with, by the GPU memory that is free."), width)
     chosen = found.recommended
     line = _("Recommended: {name} ({reason})").format(name=chosen.preset.name, reason=say(chosen.reason))
     yield from wrap(line, width)

@@ -58,7 +58,7 @@ def check_memory(host: Host) -> Check:
     if host.free >= LITTLE_MEMORY:
         return Check("memory", "ok", Phrase("Memory"), finding)
     least = {"needed": LITTLE_MEMORY // GIB}
-    remedy = Phrase("Close what takes memory, or give the container or job more: {needed} GB are the least.", least)
+    remedy = Phrase("Close what takes memory, or give the container or job more: at least {needed} GB.", least)
     return Check("memory", "warn", Phrase("Memory"), finding, remedy)
 
 

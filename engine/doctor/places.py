@@ -120,7 +120,7 @@ def check_hub(hub: Hub | None) -> Iterator[Check]:
         token = Phrase("no token; only models with terms to accept need one (hf auth login)")
     found = listed([verbatim(hub.endpoint), token])
     if not hub.endpoint.startswith(("https://", "http://")):
-        yield Check("hub", "fail", title, found, Phrase("HF_ENDPOINT is a whole address: https://…"))
+        yield Check("hub", "fail", title, found, Phrase("HF_ENDPOINT has to be a whole address: https://…"))
     elif hub.offline:
         remedy = Phrase("Unset HF_HUB_OFFLINE to download; what is in the cache is used without it too.")
         yield Check("hub", "warn", title, listed([found, Phrase("HF_HUB_OFFLINE: nothing is downloaded")]), remedy)

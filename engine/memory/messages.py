@@ -12,7 +12,7 @@ MESSAGES: dict[str, Message] = {
     "preset_no_file": Message("This is no file that could hold a preset.", "Move it out of the folder of presets."),
     "preset_unknown": Message("There is no preset {name}.", "There are: {known}"),
     "preset_twice": Message("The preset {name} is there twice: {other} is used.", "Give one of the two another name."),
-    "preset_replaced": Message("Your preset {name} stands in the place of the one that ships with the tool."),
+    "preset_replaced": Message("Your preset {name} takes the place of the one that ships with the tool."),
     "gpu_memory_wrong": Message(
         "--gpu-memory takes the free memory of a GPU in GB, above 0 and up to {largest}, not {given}.",
         "For example: --gpu-memory 16",
@@ -29,7 +29,7 @@ MESSAGES: dict[str, Message] = {
         "The model's config.json cannot be used for an estimate: {field}: {reason}.",
         "Take the model's original config.json, or correct the field.",
     ),
-    "size_from_config": Message("{name} is not on this machine: its size is that of its config.json."),
+    "size_from_config": Message("{name} is not on this machine: its size is reckoned from its config.json."),
     "data_not_counted": Message(
         "The data are not counted ({reason}): every sample is taken to have cutoff_len = {cutoff} tokens.",
     ),

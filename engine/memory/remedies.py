@@ -122,7 +122,7 @@ def approximate_changes(case: Case, before: Outcome) -> Iterator[Change]:
             Phrase("No dropout in the adapter"),
             {"lora_dropout": 0.0},
             False,
-            Phrase("one guard against overfitting less"),
+            Phrase("one guard less against overfitting"),
         )
     if quantisable and before.recipe.bits is None:
         yield Change(

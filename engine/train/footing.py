@@ -159,7 +159,7 @@ def _costs(
     base = base_of(model)
     kind = base.config.get_text_config().model_type
     if not type(base).__module__.startswith("transformers."):
-        reason = Phrase("its code is its own")
+        reason = Phrase("it brings code of its own")
         raise ProblemError(Problem("memory_unknown", {"model_type": kind, "reason": reason}))
     if kind not in FAMILIES or not layers_of(model):
         reason = Phrase("its layers are not among those that are known")
