@@ -62,10 +62,11 @@ def show_estimate(
 
 
 def exit_code(found: Forecast) -> int:
-    """0 it fits, 3 it does not, 2 no figure."""
+    """0 it fits, 3 it does not, 2 no figure, or a job that would end before it needs any memory."""
     if not found.fits:
         return EXIT_ENVIRONMENT
-    return EXIT_OK if found.verdict or found.merge else EXIT_USAGE
+    broken = any(problem.severity == "error" for problem in found.problems)
+    return EXIT_OK if (found.verdict or found.merge) and not broken else EXIT_USAGE
 
 
 def as_json(found: Forecast) -> dict[str, object]:

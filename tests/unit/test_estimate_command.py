@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from engine.config.jobs import load_job
 from engine.dry_run import dry_run
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Problem
 from engine.memory.applying import make_fit
 from engine.memory.forecast import Forecast, forecast, forecast_job
 from engine.pipeline import Plan
@@ -209,6 +209,13 @@ def test_a_figure_that_is_not_known_is_no_yes(tmp_path: Path) -> None:
     assert verdict_line(found) == "Not known: see below"
     assert "hidden_size" in printed(found)
     assert exit_code(found) == 2
+
+
+def test_a_job_that_would_end_for_another_reason_is_no_yes(tmp_path: Path) -> None:
+    """The data file is missing: the memory would do, the run would not start."""
+    found = of(tmp_path, BIG, 40.0)
+    missing = Problem("file_missing", {"path": "data.json"})
+    assert (exit_code(found), exit_code(replace(found, problems=(missing,)))) == (0, 2)
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
