@@ -256,9 +256,10 @@ class EstimatePage:
         if change.time > 1.005:
             told.append(_("{share:.0f} % slower").format(share=100 * (change.time - 1)))
         told.append(_("suffices") if change.fits else _("not enough alone"))
-        line = f"{say(change.title)}: {_(', ').join(told)}"
+        line = _("{label}: {value}").format(label=say(change.title), value=_(", ").join(told))
         self.lines.line(line, indent=2)
-        rest = f"{' '.join(self.found.overrides(change.overrides))}  ({say(change.effect)})"
+        settings = " ".join(self.found.overrides(change.overrides))
+        rest = _("{line} ({note})").format(line=settings, note=say(change.effect))
         self.lines.line(rest, "dim", indent=4)
 
     def _command(self, settings: list[str]) -> str:

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from tui.words import _
 from tui.wrapping import wrap
 
 BAR = 15  # cells of the longest bar
@@ -44,7 +45,7 @@ class Lines:
         column = max(cell_len(what) for what, _value in found) + 2
         for what, value in found:
             if self.console.width < NARROW:
-                self.line(f"{what}: {value}", indent=2)
+                self.line(_("{label}: {value}").format(label=what, value=value), indent=2)
                 continue
             for number, line in enumerate(wrap(value, self.console.width - column - 2)):
                 self.line(_padded("" if number else what, column) + line, indent=2)
@@ -59,7 +60,7 @@ class Lines:
         longest = min(BAR, self.console.width - column - figures - 4)
         for name, size, told in rows:
             if longest < 1:
-                self.line(f"{name}: {told}", indent=2)
+                self.line(_("{label}: {value}").format(label=name, value=told), indent=2)
                 continue
             bar = ("█" if self.unicode else "#") * -(-longest * size // most)
             self.line(f"{_padded(name, column)}{told:>{figures}}  {bar}", indent=2)
