@@ -37,6 +37,7 @@ from engine.runs.events import Event
 from engine.text import Phrase
 
 SUGGESTED = 3  # smaller models
+AIMED = Phrase("the ± of a figure for a GPU is an aim until a run has measured one here, before its step 1")
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _training(found: Forecast, job: Job, base: FoundModel, data: FoundData, mach
     found = replace(
         found,
         recipe=recipe,
-        estimate=settled.estimate,
+        estimate=_with_aim(settled.estimate, case),
         evaluation=settled.evaluation,
         verdict=settled.verdict,
         layers=len(shape.layers),
@@ -256,6 +257,12 @@ def _training(found: Forecast, job: Job, base: FoundModel, data: FoundData, mach
     enough = fit_closely(case, ranked) if settled.verdict == "no" else fit(case, ranked, approximate=False)
     smaller = () if enough.fits else _smaller(shape.parameters, device)
     return replace(found, changes=ranked, fit=enough, smaller=smaller), trained
+
+
+def _with_aim(estimate: Estimate, case: Case) -> Estimate:
+    """Says that the error stated for a GPU is an aim, as long as no run has measured one here."""
+    aimed = case.device.kind == "cuda" and case.factor == 1.0
+    return replace(estimate, notes=(*estimate.notes, AIMED)) if aimed else estimate
 
 
 def _smaller(parameters: int, device: Device) -> tuple[str, ...]:

@@ -94,6 +94,17 @@ def test_an_imagined_card_needs_no_gpu_here(tmp_path: Path, model: Path) -> None
     assert found.verdict == "fits"
 
 
+def test_the_error_for_a_gpu_is_called_an_aim_until_one_was_measured(tmp_path: Path, model: Path) -> None:
+    file = save_job(tmp_path, model)
+    known = replace(machine(20), factor=lambda device, recipe: 1.2)
+    notes = [
+        found.estimate.notes
+        for found in (of(file, machine(20)), of(file, known), of(file, machine()))
+        if found.estimate
+    ]
+    assert [any("aim" in note.text for note in some) for some in notes] == [True, False, False]
+
+
 def test_an_imagined_card_that_the_file_does_not_use_is_said_to_count_for_nothing(tmp_path: Path, model: Path) -> None:
     found = of(save_job(tmp_path, model, use_cpu=True), Machine.with_gpu(imagined("16"), trace=False))
     assert found.device.kind == "cpu"
