@@ -37,7 +37,7 @@ from engine.runs.events import Event
 from engine.text import Phrase
 
 SUGGESTED = 3  # smaller models
-AIMED = Phrase("the ± of a figure for a GPU is an aim until a run has measured one here, before its step 1")
+AIMED = Phrase("for a GPU the ± is an aim until a run here has measured a step, which it does before its first")
 
 
 @dataclass(frozen=True)
