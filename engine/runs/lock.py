@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import psutil
 
 from engine.errors import EnvironmentProblem, Problem
 
-TRIES = 10
+PATIENCE = 10.0  # seconds to wait for those who only look
 STALE_SECONDS = 90.0  # heartbeats come every 5 s, and NFS shows a file's time up to 60 s late
 START_TOLERANCE = 2.0  # seconds: the kernel's boot time, from which start times are counted, wanders with the clock
 WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -103,15 +104,20 @@ class FolderLock:
 
 def _locked(fd: int, path: Path, flock: Flock) -> bool:
     """Lock it, with patience for those who only look whether it is held."""
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(0.02)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         try:
             flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except OSError as error:
             if error.errno in WITHOUT_FLOCK:
                 return not _noted(path)
+        try:
+            flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who looks shares: only a holder refuses this
+            flock(fd, fcntl.LOCK_UN)
+        except OSError:
+            return False
+        time.sleep(random.uniform(0.001, 0.02))
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def answer(terminal: Terminal, asked: str, text: str = "", seconds: float = 60) 
     terminal.keys("Enter")
 
 
+def choose(terminal: Terminal, asked: str, row: str) -> None:
+    """Answer a question with the number before `row`: how many stand above it depends on the machine."""
+    shown = terminal.wait(asked, row)
+    terminal.type(re.findall(rf"^ +(\d+)\. {re.escape(row)}", shown, re.MULTILINE)[-1])
+    terminal.keys("Enter")
+
+
 @needs_tmux
 @pytest.mark.parametrize("term", ["dumb", pytest.param("xterm-256color", marks=pytest.mark.slow)])
 def test_from_the_first_question_to_a_model(tmp_path: Path, tiny_model: Path, term: str) -> None:
@@ -33,7 +41,7 @@ def test_from_the_first_question_to_a_model(tmp_path: Path, tiny_model: Path, te
     rows = [{"instruction": f"question {number}", "output": f"answer {number}"} for number in range(20)]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     with terminal(tmp_path, term=term) as shell:
-        answer(shell, "Model, number [1]:", "2")
+        choose(shell, "Model, number [1]:", "A folder")
         answer(shell, "Folder of the model:", str(tiny_model))
         answer(shell, "Data, number [1]:", "2")
         answer(shell, "a lists what is rarely changed:")
@@ -51,10 +59,10 @@ def test_from_the_first_question_to_a_model(tmp_path: Path, tiny_model: Path, te
 def test_leaving_keeps_what_was_typed(tmp_path: Path, term: str, key: str) -> None:
     """And says how to go on, in two lines on a terminal that works."""
     with terminal(tmp_path, term=term) as shell:
-        answer(shell, "Model, number [1]:", "3")
+        choose(shell, "Model, number [1]:", "A name on the hub")
         answer(shell, "Name on the hub:", "no name")
         shell.wait("error:")
-        answer(shell, "Model, number [3]:", "1")
+        choose(shell, "Model, number [", "SmolLM2-135M-Instruct")
         shell.wait("Data, number [1]:")
         shell.keys(key)
         shell.wait("Your answers are kept, up to the step Data.", "sft-wizard --plain", "exit code 130")
