@@ -24,8 +24,10 @@ from engine.memory.shape import ModelShape
 from engine.project import PlannedFile, ProjectAnswers, plan_project
 from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
+from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE
+from engine.wizard.asks.model import FOLDER, HUB
 from engine.wizard.questions import Default, Question, Request
-from engine.wizard.table import FILE, FOLDER, FOUND, HUB, REGISTERED, SAMPLE, table
+from engine.wizard.table import table
 
 HARDWARE = Request("hardware")
 MODELS = Request("models")

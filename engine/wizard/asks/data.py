@@ -1,0 +1,186 @@
+"""What it learns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.data.readers import SUFFIXES
+from engine.data.shapes import TARGETS
+from engine.errors import Problem
+from engine.project import sample, samples
+from engine.text import Phrase, verbatim
+from engine.wizard.questions import NOTHING, Choice, Default, Question
+
+if TYPE_CHECKING:
+    from engine.wizard.session import Wizard
+
+FILE = "file"  # the answer that leads to a question of its own
+SAMPLE, REGISTERED, FOUND = "sample:", "registered:", "found:"
+
+
+def questions() -> list[Question]:
+    """In the order they are asked."""
+    own = _own_data
+    return [
+        Question(
+            "data",
+            "data",
+            "choice",
+            Phrase("Data"),
+            Phrase("A sample shows how it works. Your own file: csv, tsv, json, jsonl or parquet, one row a sample."),
+            lambda wizard: Default(SAMPLE + samples()[0], Phrase("its effect is seen at once")),
+            _datasets,
+        ),
+        Question(
+            "data_file",
+            "data",
+            "path",
+            Phrase("Your file"),
+            Phrase("csv, tsv, json, jsonl or parquet. Columns such as instruction and output are recognised."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("data") == FILE),
+            check=_is_data_file,
+        ),
+        *(
+            Question(
+                f"map_{target}",
+                "data",
+                "choice",
+                label,
+                text,
+                lambda wizard, target=target: _mapped(wizard, target),  # type: ignore[misc]
+                _columns,
+                applies=lambda wizard, target=target: _is_open(wizard, target),  # type: ignore[misc]
+                advanced=_recognised,
+                optional=True,
+            )
+            for target, label, text in _TARGETS
+        ),
+        Question(
+            "instruction",
+            "data",
+            "text",
+            Phrase("Instruction for every row"),
+            Phrase("Put before each row's own text, such as: Summarise the text."),
+            lambda wizard: Default(None),
+            applies=own,
+            advanced=lambda wizard: True,
+            optional=True,
+        ),
+        Question(
+            "system",
+            "data",
+            "text",
+            Phrase("System prompt for every row"),
+            Phrase("For rows that have none of their own."),
+            lambda wizard: Default(None),
+            applies=own,
+            advanced=lambda wizard: True,
+            optional=True,
+        ),
+        Question(
+            "max_rows",
+            "data",
+            "integer",
+            Phrase("Rows to take"),
+            Phrase("Only the first so many; empty takes all."),
+            lambda wizard: Default(None),
+            applies=own,
+            advanced=lambda wizard: True,
+            check=_at_least_one,
+            optional=True,
+        ),
+        Question(
+            "data_format",
+            "data",
+            "choice",
+            Phrase("Format in the project"),
+            Phrase("alpaca holds a question and an answer a row, sharegpt whole conversations."),
+            lambda wizard: Default("sharegpt" if wizard.value("map_messages") else "alpaca"),
+            lambda wizard: (Choice("alpaca", verbatim("alpaca")), Choice("sharegpt", verbatim("sharegpt"))),
+            applies=own,
+            advanced=lambda wizard: True,
+        ),
+    ]
+
+
+_TARGETS = (
+    ("prompt", Phrase("Column of the question"), Phrase("What a person asks or tells the model to do.")),
+    ("query", Phrase("Column of further input"), Phrase("Text that goes with the question. Often there is none.")),
+    ("response", Phrase("Column of the answer"), Phrase("What the model should say. Only this is learned.")),
+    ("system", Phrase("Column of system prompts"), Phrase("Often there is none.")),
+    ("history", Phrase("Column of earlier turns"), Phrase("A list of [question, answer] pairs. Often there is none.")),
+    ("messages", Phrase("Column of conversations"), Phrase("A list of messages; then no other column is needed.")),
+)
+assert tuple(target for target, _, _ in _TARGETS) == TARGETS
+
+
+def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
+    found = wizard.found("datasets") or {"registered": [], "files": []}
+    shipped = [
+        Choice(SAMPLE + name, Phrase(sample(name).title), Phrase("sample"), recommended=place == 0)
+        for place, name in enumerate(samples())
+    ]
+    registered = [
+        Choice(
+            f"{REGISTERED}{entry['folder']}:{entry['name']}",
+            verbatim(entry["name"]),
+            Phrase("registered in {file}", {"file": f"{entry['folder']}/dataset_info.json"}),
+        )
+        for entry in found["registered"]
+    ]
+    files = [Choice(FOUND + path, verbatim(path), Phrase("file")) for path in found["files"]]
+    return (*shipped, *registered, *files, Choice(FILE, Phrase("Your own file …"), Phrase("type its path")))
+
+
+def _own_data(wizard: Wizard) -> bool:
+    return wizard.source() is not None
+
+
+def _has_columns(wizard: Wizard) -> bool:
+    return bool(_own_data(wizard) and wizard.columns())
+
+
+def _is_open(wizard: Wizard, target: str) -> bool:
+    """Whether a column can be chosen: conversations stand alone, so they are asked for where nothing else is."""
+    given = [other for other, _, _ in _TARGETS if other != "system" and wizard.value(f"map_{other}")]
+    return _has_columns(wizard) and (given == ["messages"] if target == "messages" and given else given != ["messages"])
+
+
+def _recognised(wizard: Wizard) -> bool:
+    """Columns that were recognised need no questions; they can be seen and changed under the advanced ones."""
+    return wizard.recognised() is not None
+
+
+def _columns(wizard: Wizard) -> tuple[Choice, ...]:
+    examples = wizard.examples()
+    columns = (Choice(name, verbatim(name), verbatim(examples.get(name, ""))) for name in wizard.columns())
+    return (Choice(None, Phrase("(none)")), *columns)
+
+
+def _mapped(wizard: Wizard, target: str) -> Default:
+    found = wizard.recognised() or {}
+    return Default(found.get(target), Phrase("recognised by its name") if target in found else NOTHING)
+
+
+def _is_data_file(wizard: Wizard, value: Any) -> list[Problem]:
+    if not str(value or "").strip():
+        return [Problem("answer_empty")]
+    path = wizard.path(value)
+    try:
+        there = path.is_file()
+    except OSError as error:  # no right to look, or a name of more than 255 bytes
+        return [Problem("data_file_unreadable", {"reason": error.strerror}, file=str(path))]
+    if not there:
+        return [Problem("data_file_missing", file=str(path))]
+    if path.suffix.lower() not in SUFFIXES:
+        return [
+            Problem(
+                "data_file_suffix", {"suffix": path.suffix or "no suffix", "suffixes": list(SUFFIXES)}, file=str(path)
+            )
+        ]
+    return []
+
+
+def _at_least_one(wizard: Wizard, value: Any) -> list[Problem]:
+    return [] if value is None or value >= 1 else [Problem("answer_too_small", {"least": 1})]

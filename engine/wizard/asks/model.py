@@ -1,0 +1,108 @@
+"""Which model learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.builtin_model import ALIAS, is_builtin
+from engine.hardware import GIB
+from engine.memory.places import device_of
+from engine.memory.recommended import RecommendedModel, known_model, recommended_models
+from engine.text import Phrase, verbatim
+from engine.wizard.asks.checks import is_given
+from engine.wizard.questions import Choice, Default, Question
+
+if TYPE_CHECKING:
+    from engine.wizard.session import Wizard
+
+FOLDER, HUB = "folder", "hub"  # answers that lead to a question of their own
+MOST_MODELS = 6  # recommended ones: with the built-in one, a folder and a name they are nine, one for each digit
+
+
+def questions() -> list[Question]:
+    """In the order they are asked."""
+    return [
+        Question(
+            "model",
+            "model",
+            "choice",
+            Phrase("Model"),
+            Phrase("The small built-in model shows how it works, on any machine. Your own is a folder or a hub name."),
+            _first_model,
+            _models,
+        ),
+        Question(
+            "model_folder",
+            "model",
+            "path",
+            Phrase("Folder of the model"),
+            Phrase("It holds config.json, *.safetensors and the tokenizer's files."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("model") == FOLDER),
+            check=is_given,
+        ),
+        Question(
+            "model_hub",
+            "model",
+            "text",
+            Phrase("Name on the hub"),
+            Phrase("owner/name, such as Qwen/Qwen3-0.6B. It is downloaded once, when the run starts."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("model") == HUB),
+            check=is_given,
+        ),
+    ]
+
+
+def _models(wizard: Wizard) -> tuple[Choice, ...]:
+    """For this card first, then the built-in one, those of this machine, and what is typed."""
+    recommended, local = _offered(wizard), {model["name"]: model for model in wizard.found("models") or []}
+    listed = [one for one in recommended if not is_builtin(one.name)]
+    answer = known_model(str(wizard.answers.get("model", "")))
+    if answer and not is_builtin(answer.name) and answer not in listed:
+        listed.append(answer)  # the machine or the language is another than when it was given
+    first = wizard.default("model").value
+    choices = [
+        Choice(one.name, verbatim(one.name), _note(one, one.name in local), recommended=one.name == first)
+        for one in listed
+    ]
+    size = Phrase("on this machine") if ALIAS in local else Phrase("a download of 0.1–0.3 GB")
+    note = Phrase("135M parameters, {where}", {"where": size})
+    builtin = Choice(ALIAS, verbatim(f"SmolLM2-135M-Instruct ({ALIAS})"), note, recommended=first == ALIAS)
+    choices.insert(0 if first == ALIAS else len(choices), builtin)
+    choices += [
+        Choice(name, verbatim(name), Phrase("{size} parameters, on this machine", {"size": model["size"]}))
+        for name, model in local.items()
+        if name != ALIAS and all(name != one.name for one in listed)
+    ]
+    return (
+        *choices,
+        Choice(FOLDER, Phrase("A folder …"), Phrase("a model that lies on this machine")),
+        Choice(HUB, Phrase("A name on the hub …"), Phrase("such as Qwen/Qwen3-0.6B")),
+    )
+
+
+def _offered(wizard: Wizard) -> list[RecommendedModel]:
+    """The best few models for the machine; none while that is not known."""
+    machine = wizard.found("hardware")
+    if machine is None:
+        return []
+    device = device_of(None, machine.hardware, machine.host)[0]
+    return recommended_models(device.free, wizard.language, device.kind)[:MOST_MODELS]
+
+
+def _first_model(wizard: Wizard) -> Default:
+    offered = _offered(wizard)
+    if not offered or is_builtin(offered[0].name):
+        return Default(ALIAS, Phrase("runs everywhere and needs no account"))
+    free = f"{wizard.found('hardware').hardware.best().free / GIB:.0f}"
+    return Default(offered[0].name, Phrase("trains well in the {free} GB that are free here", {"free": free}))
+
+
+def _note(model: RecommendedModel, here: bool) -> Phrase:
+    told = {"size": model.size, "licence": model.licence, "bytes": f"{model.bytes / 1e9:.1f}"}
+    if here:
+        return Phrase("{size}, {licence}, on this machine", told)
+    if model.gated:
+        return Phrase("{size}, {licence}, hub login, {bytes} GB download", told)
+    return Phrase("{size}, {licence}, {bytes} GB download", told)

@@ -1,0 +1,28 @@
+"""What is asked last, where files are in the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.text import Phrase
+from engine.wizard.questions import NOTHING, Default, Question
+
+if TYPE_CHECKING:
+    pass
+
+
+def questions() -> list[Question]:
+    """In the order they are asked."""
+    return [
+        Question(
+            "replace",
+            "review",
+            "switch",
+            Phrase("Replace files that differ"),
+            Phrase("The old ones are kept beside them, with the time in their name."),
+            lambda wizard: Default(
+                wizard.started, Phrase("these are from your last start") if wizard.started else NOTHING
+            ),
+            applies=lambda wizard: wizard.in_the_way(),
+        )
+    ]
