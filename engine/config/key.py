@@ -49,7 +49,9 @@ Scheduler = Literal[
 
 MODEL = key("Base model: a folder, a hub name, or smollm2-135m (built in).", basic=True, path=True)
 REMOTE_CODE = key("Run Python code that comes with the model. Only for models you trust.", identity=False)
-TEMPLATE = key("How a conversation is written out for the model: auto is the model's own chat template.", basic=True)
+TEMPLATE = key(
+    "How a conversation is written out for the model: auto is the model's own chat template.", usual="auto", basic=True
+)
 REVISION = key("Branch, tag or commit of a model from a hub.", expert=True)
 HUB_FOLDER = key("Where models and datasets of a hub are kept.", identity=False, path=True, expert=True)
 ADAPTERS = Annotated[Names | None, key("Adapter folder; when training, one to go on from.", path=True)]

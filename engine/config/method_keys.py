@@ -20,9 +20,9 @@ class MethodKeys(ModelKeys, kw_only=True, forbid_unknown_fields=True):
         Literal["lora", "freeze", "full"],
         key("lora trains a small adapter and leaves the base as it is; freeze trains some layers, full everything."),
     ] = "lora"
-    lora_target: Annotated[Names, key("Which linear layers get an adapter: all, or names such as q_proj,v_proj.")] = (
-        "all"
-    )
+    lora_target: Annotated[
+        Names, key("Which linear layers get an adapter: all, or names such as q_proj,v_proj.", usual="all")
+    ] = "all"
     lora_rank: Annotated[
         int,
         key("Size of the adapter: higher learns more and takes more memory.", usual="4–64", ge=1, le=4096, basic=True),

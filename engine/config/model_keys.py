@@ -58,8 +58,9 @@ class ModelKeys(Struct, kw_only=True, forbid_unknown_fields=True):
     train_from_scratch: Annotated[bool, key("Start from random weights instead of the model's.", expert=True)] = False
     trust_remote_code: Annotated[bool, REMOTE_CODE] = False
     quantization_bit: Annotated[
-        Literal[4, 8] | None, key("Load the base in 4 or 8 bits (bitsandbytes, GPU): less memory, slower, not exact.")
+        Literal[4, 8] | None,
+        key("Load the base in 4 or 8 bits (bitsandbytes, GPU): less memory, slower, not exact.", usual="none, or 4"),
     ] = None
     quantization_method: Annotated[Literal["bnb", "bitsandbytes"], key("Who quantises: bnb is bitsandbytes.")] = "bnb"
-    quantization_type: Annotated[Literal["nf4", "fp4"], key("Number format of a 4-bit base.")] = "nf4"
+    quantization_type: Annotated[Literal["nf4", "fp4"], key("Number format of a 4-bit base.", usual="nf4")] = "nf4"
     double_quantization: Annotated[bool, key("Quantise the scales of a 4-bit base too.")] = True

@@ -13,7 +13,9 @@ class OutputKeys(DataKeys, kw_only=True, forbid_unknown_fields=True):
 
     output_dir: Annotated[str, key("Where the adapter and its checkpoints go.", basic=True, path=True)]
     logging_steps: Annotated[float, key("Steps between two lines of log.", usual="1–10", gt=0, identity=False)] = 10
-    save_strategy: Annotated[Switch, key("When to write a checkpoint.", identity=False)] = "steps"
+    save_strategy: Annotated[Switch, key("When to write a checkpoint.", usual="steps or epoch", identity=False)] = (
+        "steps"
+    )
     save_steps: Annotated[
         float, key("Steps between two checkpoints, from which a run resumes.", usual="50–500", gt=0, identity=False)
     ] = 500
@@ -65,7 +67,9 @@ class TrainingKeys(OutputKeys, kw_only=True, forbid_unknown_fields=True):
     adam_beta2: Annotated[float, key("AdamW's second decay.", usual="0.95–0.999", ge=0, lt=1)] = 0.999
     adam_epsilon: Annotated[float, key("AdamW's guard against division by zero.", usual="1e-8", gt=0)] = 1e-8
     max_grad_norm: Annotated[float, key("Longer gradients are scaled down to this; 0: never.", usual="1.0", ge=0)] = 1.0
-    bf16: Annotated[bool, key("Calculate in bfloat16, on GPUs from Ampere on.", basic=True)] = False
+    bf16: Annotated[
+        bool, key("Calculate in bfloat16, on GPUs from Ampere on.", usual="yes, where the GPU can", basic=True)
+    ] = False
     fp16: Annotated[bool, key("Calculate in float16, on older GPUs.")] = False
     use_cpu: Annotated[bool, key("Train on the CPU even where there is a GPU.", identity=False)] = False
     disable_gradient_checkpointing: Annotated[
@@ -80,10 +84,14 @@ class MeasuringKeys(TrainingKeys, kw_only=True, forbid_unknown_fields=True):
     """What is measured while training and after it, and how answers are written."""
 
     per_device_eval_batch_size: Annotated[
-        int, key("Samples per device at a time when measuring.", ge=1, le=65536, identity=False)
+        int, key("Samples per device at a time when measuring.", usual="1–8", ge=1, le=65536, identity=False)
     ] = 8
-    eval_strategy: Annotated[Switch, key("When to measure on the rows held back.", identity=False)] = "no"
-    eval_steps: Annotated[float | None, key("Steps between two measurements.", gt=0, identity=False)] = None
+    eval_strategy: Annotated[
+        Switch, key("When to measure on the rows held back.", usual="epoch or steps", identity=False)
+    ] = "no"
+    eval_steps: Annotated[
+        float | None, key("Steps between two measurements.", usual="50–500", gt=0, identity=False)
+    ] = None
     compute_accuracy: Annotated[
         bool, key("Also measure how often the most likely token is right.", identity=False, expert=True)
     ] = False

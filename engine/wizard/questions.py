@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.errors import Problem
 from engine.text import Phrase
+from engine.wizard.browsing import Wanted
 
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # switch: yes or no. path: a file or folder that is typed. Every kind can be typed as text.
 Kind = Literal["choice", "text", "path", "integer", "number", "switch"]
 NOTHING = Phrase("")
+NONE = Phrase("(none)")
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Default:
 class Question:
     """One row of the table. `step` is where it is asked; `applies` hides it where earlier answers leave it no use.
 
-    advanced: asked only where a person wants to see everything. optional: an empty answer means None.
-    usual: the range that people use. check: problems of a value that fits the kind.
+    advanced: asked only where a person wants to see everything. optional: an empty answer means None, in words `empty`.
+    usual: the range that people use. check: problems of a value that fits the kind. gloss: the label in other words;
+    when: when to change it; takes: what can be answered; group: under which heading it is listed.
     """
 
     id: str
@@ -55,6 +58,12 @@ class Question:
     check: Callable[[Wizard, Any], list[Problem]] = lambda wizard, value: []
     optional: bool = False
     usual: Phrase = field(default=NOTHING)
+    wanted: Wanted | None = None
+    gloss: Phrase = NOTHING
+    when: Phrase = NOTHING
+    takes: Phrase = NOTHING
+    group: Phrase = NOTHING
+    empty: Phrase = NONE
 
 
 @dataclass(frozen=True)

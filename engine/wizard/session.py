@@ -26,6 +26,7 @@ from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
 from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE
 from engine.wizard.asks.model import FOLDER, HUB
+from engine.wizard.asks.settings import together
 from engine.wizard.questions import Default, Question, Request
 from engine.wizard.table import table
 
@@ -103,7 +104,7 @@ class Wizard:
             if choice.value == value:
                 return choice.label
         if value in (None, ""):
-            return Phrase("(none)")
+            return question.empty
         if question.kind == "switch":
             return Phrase("yes") if value else Phrase("no")
         return verbatim(value)
@@ -187,6 +188,8 @@ class Wizard:
         found += [problem for request in requests for problem in self.refusals.get(request, ())]
         if step == "data":
             found += self._mapping_problems()
+        if step == "settings" and not found:
+            found += together(self)
         if step == "review":
             found += [problem for name in ("model", "data", "settings") for problem in self.problems(name)]
             found += (tree or self.tree()).problems if not found else ()

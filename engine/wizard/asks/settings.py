@@ -6,11 +6,15 @@ import os
 from typing import TYPE_CHECKING, Any, get_args
 
 from engine.config.checking import check_value
+from engine.config.rules import train_rules
 from engine.config.schema import TrainConfig, fields, hints, meta
-from engine.errors import Problem
+from engine.config.teaching import GROUPS, TAUGHT
+from engine.config.values import expected
+from engine.data.templates import load_template
+from engine.errors import Problem, ProblemError
 from engine.project import sample, train_values
 from engine.text import Phrase, verbatim
-from engine.wizard.questions import Choice, Default, Kind, Question
+from engine.wizard.questions import NONE, NOTHING, Choice, Default, Kind, Question
 
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
@@ -46,8 +50,10 @@ def questions() -> list[Question]:
             Phrase("Configs, data, logs, adapter and merged model go there."),
             lambda wizard: Default(wizard.fresh_folder()),
             check=_is_project,
+            when=Phrase("Choose another one for each try that you want to keep."),
+            takes=Phrase("a folder, from here or from /"),
         ),
-        *(_training(name) for name in sorted(_asked(), key=lambda name: not _basic(name))),
+        *(_training(name) for name in sorted(_asked(), key=_place)),
         Question(
             "merge",
             "settings",
@@ -55,12 +61,20 @@ def questions() -> list[Question]:
             Phrase("Merge after training"),
             Phrase("Makes one model of adapter and base, which any tool can serve."),
             lambda wizard: Default(True),
+            when=Phrase("Turn it off where the adapter alone is enough; it can be merged later too."),
+            takes=Phrase("yes or no"),
         ),
     ]
 
 
 def _asked() -> list[str]:
     return [name for name in fields(TrainConfig) if name not in _NOT_ASKED and not _is("expert", name)]
+
+
+def _place(name: str) -> tuple[bool, int]:
+    """The usual ones as they stand in the table, the others group by group."""
+    taught = TAUGHT.get(name)
+    return not _basic(name), list(GROUPS).index(taught.group if taught else "run") if not _basic(name) else 0
 
 
 def _basic(name: str) -> bool:
@@ -76,23 +90,31 @@ def _training(name: str) -> Question:
     about = meta(TrainConfig, name)
     literals = _literals(hints(TrainConfig)[name])
     optional = fields(TrainConfig)[name].default is None
+    taught = TAUGHT.get(name)
+    empty = taught.empty if taught else NONE
+    kind: Kind = "choice" if literals else _kind(name)
 
     def choices(wizard: Wizard) -> tuple[Choice, ...]:
-        none = (Choice(None, Phrase("(none)")),) if literals and optional else ()
+        none = (Choice(None, empty),) if literals and optional else ()
         return (*none, *(Choice(value, verbatim(value)) for value in literals))
 
     return Question(
         f"train.{name}",
         "settings",
-        "choice" if literals else _kind(name),
+        kind,
         verbatim(name),
         Phrase(about.description or ""),
         lambda wizard: _setting(wizard, name),
         choices,
         advanced=lambda wizard: not _basic(name),
-        check=lambda wizard, value: check_value(TrainConfig, name, value),
+        check=_is_template if name == "template" else lambda wizard, value: check_value(TrainConfig, name, value),
         optional=optional,
         usual=Phrase((about.extra or {}).get("usual", "")),
+        gloss=taught.gloss if taught else NOTHING,
+        when=taught.when if taught else NOTHING,
+        takes=Phrase("yes or no") if kind == "switch" else expected(TrainConfig, name),
+        group=GROUPS[taught.group if taught else "run"],
+        empty=empty,
     )
 
 
@@ -124,6 +146,26 @@ def _setting(wizard: Wizard, name: str) -> Default:
         return Default(values[name], Phrase("suits the sample"))
     default = fields(TrainConfig)[name].default
     return Default(values.get(name, default))
+
+
+def together(wizard: Wizard) -> list[Problem]:
+    """What is wrong with settings that are good by themselves: the rules between keys, as `--replay` has them."""
+    values = train_values(wizard.project(replace=False), wizard.preset())
+    known = {name: value for name, value in values.items() if name in fields(TrainConfig)}
+    passed = {name: value for name, value in values.items() if name not in known}
+    found = train_rules(TrainConfig(**known), passed)
+    return [Problem(one.code, one.params, one.key) for one in found if one.severity == "error"]
+
+
+def _is_template(wizard: Wizard, value: Any) -> list[Problem]:
+    found = check_value(TrainConfig, "template", value)
+    if found or not value:
+        return found
+    try:
+        load_template(value)
+    except ProblemError as error:
+        return list(error.problems)
+    return []
 
 
 def _is_project(wizard: Wizard, value: Any) -> list[Problem]:
