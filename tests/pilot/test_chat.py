@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from tests.pilot.fakes import app_of, screen_text, until
 from tests.pilot.runs import FakeRun
 from tui.app import WizardApp
 from tui.screens.chatting import ChatScreen
-from tui.words import set_language
 
 HOSTILE = "[/x] [b \x1b]52;c;aGk=\x07 \x1b[31m\u202e"
 
@@ -188,18 +187,3 @@ async def test_what_the_model_says_does_nothing_to_the_terminal(cwd: Path, tmp_p
         await ask(pilot, "[/b]")
         await until(pilot, lambda: "Base: [/x]" in screen_text(app))
         assert "\x1b" not in screen_text(app) and "\u202e" not in screen_text(app)
-
-
-async def test_the_answers_of_before_and_after_are_there_to_read(
-    cwd: Path, tmp_path: Path, golden: Callable[[str, str, str], None]
-) -> None:
-    """While the model loads, which may take minutes."""
-    for language in ("en", "zh"):
-        set_language(language)
-        app = app_of(cwd, run=trained(tmp_path / language).folder, chat=FakeClient())
-        async with app.run_test(size=(80, 24)) as pilot:
-            await talk(pilot, ready=False)
-            await until(pilot, lambda app=app: app.screen.ready)
-            await pilot.press(*"hi", "enter")
-            await until(pilot, lambda app=app: not app.screen.busy and len(app.screen.talker.said) == 2)
-            golden(language, "chat", screen_text(app))

@@ -1,0 +1,208 @@
+"""Every screen in every state, listed once: whatever a screen must look like or stand is tested over this list.
+
+To have a new screen or state covered, add a row to EVERY (states of a run: to STATES of test_run_screen.py).
+A row is what `opened` is given, and how to get there:
+
+- machine, facts: of the FakeDesk. files: names of data files that lie here, with columns title and body.
+- answers: of earlier. draft: whether one is offered. there: whether a folder of the project's name is in the way.
+- run: makes the run that is watched in a folder. chat: makes what is talked to.
+
+The `golden` screens (`make golden`), every size, hostile text, colours, width of characters and the footer follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from engine.errors import Problem
+from engine.wizard.desk import Started
+from engine.wizard.draft import Draft
+from tests.pilot.fakes import NO_GPU, ONE_GPU, PROFILE, FakeDesk, app_of, at, file_facts, screen_text, until
+from tests.pilot.foreign import SpoiledDesk, spoil_run, spoiled, spoiled_name
+from tests.pilot.runs import FakeRun
+from tests.pilot.test_chat import FakeClient, talk, trained
+from tests.pilot.test_run_finish import CONFIG, MADE, finish
+from tests.pilot.test_run_screen import STATES, put
+from tests.pilot.test_walk import walk
+from tui.app import WizardApp
+from tui.term import TerminalProfile
+from tui.widgets.picker import Picker
+
+Drive = Callable[[Pilot[Any], WizardApp], Awaitable[None]]
+
+SIZES = ((80, 24), (120, 40), (60, 20))  # that a person works at; the first is where every test begins
+TOO_SMALL = (40, 10)
+
+
+async def stay(pilot: Pilot[Any], app: WizardApp) -> None:
+    """On the first screen."""
+    await at(pilot, "hardware")
+
+
+def to(step: str, *keys: str) -> Drive:
+    """Enter alone up to a step, then these keys."""
+
+    async def drive(pilot: Pilot[Any], app: WizardApp) -> None:
+        await walk(pilot, to=step)
+        await pilot.press(*keys)
+        await at(pilot, step)
+
+    return drive
+
+
+async def columns(pilot: Pilot[Any], app: WizardApp) -> None:
+    """The form that asks what the columns of a file mean."""
+    await walk(pilot, to="data")
+    await pilot.press("2", "enter")
+    await until(pilot, lambda: app.screen.query_one("#rows").has_focus)
+    await pilot.press("enter")
+
+
+async def refused(pilot: Pilot[Any], app: WizardApp) -> None:
+    """A model that is nowhere."""
+    await walk(pilot, to="model")
+    await pilot.press("end", "enter", *"a/b", "enter")
+    await until(pilot, lambda: app.wizard.refusals and not app.wizard.needs("model"))
+
+
+async def edited(pilot: Pilot[Any], app: WizardApp) -> None:
+    """A value that is not taken, on the review."""
+    await walk(pilot)
+    app.screen.query_one("#rows", Picker).move_to("train.learning_rate")
+    await pilot.press("enter", *"0.5x", "enter")
+
+
+async def offered(pilot: Pilot[Any], app: WizardApp) -> None:
+    """What can be taken up again."""
+    await until(pilot, lambda: app.screen.query("#offers") and app.focused)
+
+
+async def talked(pilot: Pilot[Any], app: WizardApp) -> None:
+    """One question, answered by both."""
+    await talk(pilot, ready=False)
+    await until(pilot, lambda: app.screen.ready)  # type: ignore[attr-defined]
+    await pilot.press(*"hi", "enter")
+    await until(pilot, lambda: not app.screen.busy and len(app.screen.talker.said) == 2)  # type: ignore[attr-defined]
+
+
+async def made(pilot: Pilot[Any], app: WizardApp) -> None:
+    """The last screen."""
+    await finish(pilot, Started(None, CONFIG, MADE))
+
+
+def running(what: Callable[[FakeRun], None]) -> Drive:
+    """The screen of a run to which `what` has happened; how long ago its last sign of life came is fixed."""
+
+    async def drive(pilot: Pilot[Any], app: WizardApp) -> None:
+        run = FakeRun(fresh(app.wizard.cwd))
+        what(run)
+        if isinstance(app.desk, SpoiledDesk):
+            spoil_run(run.folder, app.desk.foreign)
+        seen = run.snapshot()
+        run.die()
+        await put(pilot, replace(seen, status=replace(seen.status, heartbeat_age=30.0)))
+
+    return drive
+
+
+def fresh(cwd: Path) -> Path:
+    """A folder of its own for the runs of one opening."""
+    return cwd.parent / f"runs-{len(list(cwd.parent.iterdir()))}"
+
+
+MISSING = Problem("model_missing", {"name": "a/b", "folder": "/home/ada/a/b", "reason": "no network"})
+EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
+    "hardware": ({}, stay),
+    "hardware_gpu": ({"machine": ONE_GPU}, stay),
+    "model": ({}, to("model")),
+    "model_folder": ({}, to("model", "end", "up")),
+    "model_refused": ({"facts": {"model:a/b": MISSING}}, refused),
+    "data": ({}, to("data")),
+    "data_columns": ({"files": ["mine.csv"]}, columns),
+    "preset_gpu": ({"machine": ONE_GPU}, to("preset")),
+    "settings": ({}, to("settings", "down", "down")),
+    "settings_all": ({}, to("settings", "a", "end")),
+    "review": ({}, to("review")),
+    "review_in_the_way": ({"there": True}, to("review")),
+    "review_edited": ({}, edited),
+    "review_files": ({}, to("review", "y")),
+    "leaving": ({}, to("model", "ctrl+c")),
+    "help": ({}, to("model", "question_mark")),
+    "offer": ({"draft": True}, offered),
+    **{f"run_{what.__name__}": ({}, running(what)) for what in STATES},
+    "chat": ({"run": lambda folder: trained(folder).folder, "chat": FakeClient}, talked),
+    "finish": ({}, made),
+}
+
+
+@asynccontextmanager
+async def opened(
+    name: str,
+    cwd: Path,
+    *,
+    size: tuple[int, int] = SIZES[0],
+    profile: TerminalProfile = PROFILE,
+    foreign: str = "",
+) -> AsyncIterator[tuple[Pilot[Any], WizardApp]]:
+    """The app at this row of EVERY. foreign: is put into every text that comes from outside."""
+    given, drive = EVERY[name]
+    app = _made(given, cwd, profile, foreign)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await drive(pilot, app)
+        await settled(pilot)
+        yield pilot, app
+
+
+def _made(given: dict[str, Any], cwd: Path, profile: TerminalProfile, foreign: str) -> WizardApp:
+    facts = dict(given.get("facts", {}))
+    if files := given.get("files"):
+        names = [spoiled_name(file, foreign) for file in files]
+        facts |= {"datasets": {"registered": [], "files": names}}
+        for file in names:
+            (cwd / file).write_text("title,body\na,b\n")
+            facts[f"data:{cwd / file}"] = file_facts
+    more: dict[str, Any] = {"answers": dict(given.get("answers", {})), "profile": profile}
+    if given.get("there"):
+        (cwd / "mine").mkdir(exist_ok=True)
+        (cwd / "mine" / "config.yaml").write_text("other: true\n")
+        more["answers"] |= {"project": "mine"}
+    if given.get("draft"):
+        more["draft"] = Draft({"preset": "8gb"}, "settings", Path("/home/ada"))
+    if "run" in given:
+        more["run"] = given["run"](fresh(cwd))
+        if foreign:
+            spoil_run(more["run"], foreign)
+    if "chat" in given:
+        more["chat"] = given["chat"]()
+        more["chat"].pieces = spoiled(more["chat"].pieces, foreign, None)
+    machine = given.get("machine", NO_GPU)
+    desk = SpoiledDesk(machine, facts, foreign=foreign) if foreign else FakeDesk(machine, facts)
+    return app_of(cwd, desk, **more)
+
+
+async def settled(pilot: Pilot[Any]) -> str:
+    """What stands on the screen once it no longer changes."""
+    shown = ""
+    while shown != (shown := screen_text(pilot.app)):
+        await pilot.pause()
+        await pilot.pause()
+    return shown
+
+
+def steady(shown: str) -> str:
+    """Without the estimate's figures and the lengths of its bar: they move with every better coefficient."""
+    lines = []
+    for line in shown.split("\n"):
+        if bar := re.search(r"\[[█▓▒░╱·|#+=~/.]{3,}\]", line):
+            line = line.replace(bar.group(), "[" + "█" * (len(bar.group()) - 2) + "]")
+        elif re.search(r"\d %|[█▓▒░╱·#+=~/.] .*\d\.\d", line):
+            line = re.sub(r"\d+(?= %)", "N", re.sub(r"\d+\.\d+", "N.NN", line))
+        lines.append(line)
+    return "\n".join(lines)
