@@ -24,6 +24,7 @@ from engine.memory.shape import ModelShape
 from engine.project import PlannedFile, ProjectAnswers, plan_project
 from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
+from engine.wizard import device
 from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE
 from engine.wizard.asks.model import FOLDER, HUB
 from engine.wizard.asks.settings import together
@@ -67,7 +68,7 @@ class Wizard:
 
     cwd: where it was started; relative paths start there. started: whether a run was started from these answers.
     language: the person's, which decides on the models to begin with. reckoned: figures that follow from answers and
-    facts (memory.py), so that none is reckoned twice.
+    facts (memory.py), so that none is reckoned twice. remarks: of a project that was opened, what is not asked here.
     """
 
     def __init__(self, cwd: Path, answers: Mapping[str, Any] | None = None):
@@ -78,6 +79,7 @@ class Wizard:
         self.started = False
         self.language: Language = "en"
         self.reckoned: dict[Any, Any] = {}
+        self.remarks: tuple[Problem, ...] = ()
         self._folders: dict[str, str] = {}
 
     # Questions and answers
@@ -142,7 +144,9 @@ class Wizard:
     def needs(self, step: str) -> list[Request]:
         """What has to be found out for the step as it is answered now. Ask again after every answer."""
         wanted = [HARDWARE]  # most defaults follow from it
-        if step == "model":
+        if step == "hardware":
+            wanted += [self._checks_request()]
+        elif step == "model":
             wanted += [MODELS, *self._model_requests()]
         elif step == "data":
             wanted += [Request("datasets", str(self.cwd)), *self._data_requests()]
@@ -169,6 +173,7 @@ class Wizard:
         """The current answer to a request of this kind; None while it is not known."""
         ways: dict[str, Callable[[], list[Request]]] = {
             "hardware": lambda: [HARDWARE],
+            "checks": lambda: [self._checks_request()],
             "models": lambda: [MODELS],
             "datasets": lambda: [Request("datasets", str(self.cwd))],
             "model": self._model_requests,
@@ -197,7 +202,9 @@ class Wizard:
 
     def notes(self, step: str) -> list[Problem]:
         """What is worth knowing at a step and keeps nobody from leaving it."""
-        return load_presets()[1] if step == "preset" else []
+        if step == "hardware":
+            return device.gone(self)
+        return load_presets()[1] if step == "preset" else [*self.remarks] if step == "review" else []
 
     def about(self, step: str) -> list[Phrase]:
         """Lines of facts for a step."""
@@ -364,7 +371,7 @@ class Wizard:
     def review(self) -> list[Answer]:
         """Every answer, and of the rare questions those that were changed; first what stands in the way of Start."""
         found = []
-        for step in ("review", "model", "data", "preset", "settings"):
+        for step in ("review", "hardware", "model", "data", "preset", "settings"):
             plain = self.questions(step)
             for question in self.questions(step, advanced=True):
                 if question in plain or self.changed(question.id):
@@ -373,7 +380,8 @@ class Wizard:
 
     def command(self) -> str:
         """What does the same without the wizard."""
-        return f"sft-wizard --replay {self.shell_path(self.folder() / 'config.yaml')}"
+        command = f"sft-wizard --replay {self.shell_path(self.folder() / 'config.yaml')}"
+        return f"CUDA_VISIBLE_DEVICES={shlex.quote(gpu)} {command}" if (gpu := device.pinned(self)) else command
 
     def folder(self) -> Path:
         """The project's."""
@@ -389,6 +397,9 @@ class Wizard:
         self.answers["project"] = self.value("project")
         self.started = True
         return answers
+
+    def _checks_request(self) -> Request:
+        return Request("checks", str(self.cwd))
 
     def _model_requests(self) -> list[Request]:
         if "model" not in self.answers and HARDWARE not in self.facts and HARDWARE not in self.refusals:

@@ -9,6 +9,7 @@ from engine.data.shapes import TARGETS
 from engine.errors import Problem
 from engine.project import sample, samples
 from engine.text import Phrase, verbatim
+from engine.wizard.browsing import Wanted
 from engine.wizard.questions import NOTHING, Choice, Default, Question
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def questions() -> list[Question]:
             lambda wizard: Default(""),
             applies=lambda wizard: bool(wizard.value("data") == FILE),
             check=_is_data_file,
+            wanted=Wanted(SUFFIXES),
         ),
         *(
             Question(
@@ -127,10 +129,18 @@ def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
             verbatim(entry["name"]),
             Phrase("registered in {file}", {"file": f"{entry['folder']}/dataset_info.json"}),
         )
-        for entry in found["registered"]
+        for entry in [*found["registered"], *_elsewhere(wizard, found["registered"])]
     ]
     files = [Choice(FOUND + path, verbatim(path), Phrase("file")) for path in found["files"]]
     return (*shipped, *registered, *files, Choice(FILE, Phrase("Your own file …"), Phrase("type its path")))
+
+
+def _elsewhere(wizard: Wizard, known: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The set that is answered, where it is registered in another folder, as that of a project that was opened."""
+    answer = str(wizard.answers.get("data", ""))
+    folder, _, name = answer.removeprefix(REGISTERED).rpartition(":")
+    entry = {"folder": folder, "name": name}
+    return [entry] if answer.startswith(REGISTERED) and entry not in known else []
 
 
 def _own_data(wizard: Wizard) -> bool:

@@ -68,7 +68,7 @@ def questions() -> list[Question]:
 
 
 def _asked() -> list[str]:
-    return [name for name in fields(TrainConfig) if name not in _NOT_ASKED and not _is("expert", name)]
+    return [name for name in fields(TrainConfig) if name not in _NOT_ASKED]
 
 
 def _place(name: str) -> tuple[bool, int]:
@@ -86,7 +86,7 @@ def _is(mark: str, name: str) -> bool:
 
 
 def _training(name: str) -> Question:
-    """A key of the train config as a question."""
+    """A key of the train config as a question; one for experts is asked where a project that was opened has it."""
     about = meta(TrainConfig, name)
     literals = _literals(hints(TrainConfig)[name])
     optional = fields(TrainConfig)[name].default is None
@@ -106,6 +106,7 @@ def _training(name: str) -> Question:
         Phrase(about.description or ""),
         lambda wizard: _setting(wizard, name),
         choices,
+        applies=lambda wizard: not _is("expert", name) or f"train.{name}" in wizard.answers,
         advanced=lambda wizard: not _basic(name),
         check=_is_template if name == "template" else lambda wizard, value: check_value(TrainConfig, name, value),
         optional=optional,
