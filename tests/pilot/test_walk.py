@@ -178,7 +178,7 @@ async def test_a_file_is_typed(cwd: Path) -> None:
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="data")
-        await pilot.press("down", "enter", *"row.csv", "enter")
+        await pilot.press("end", "tab", *"row.csv", "enter")
         await until(pilot, lambda: "row.csv" in screen_text(app) and "!" in screen_text(app))
         assert app.at == "data"
         field = app.screen.query_one(Field)

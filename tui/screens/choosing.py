@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Input
@@ -15,6 +16,7 @@ from engine.errors import Problem
 from engine.text import verbatim
 from engine.wizard.questions import Choice, Question
 from tui.screens.base import StepScreen
+from tui.screens.files import Chosen, FileScreen
 from tui.widgets import Words
 from tui.widgets.field import Field
 from tui.widgets.picker import Picker, Row
@@ -24,9 +26,13 @@ RESTING = 0.3  # seconds on a row before it is looked into
 
 
 class ChoiceScreen(StepScreen):
-    """Moving to a row is answering; Enter accepts it and goes on once everything about it is known."""
+    """Moving to a row is answering; Enter accepts it and goes on once everything about it is known.
+
+    A row that asks for a path opens a list of files, and `b` does so again; the path can be typed as well.
+    """
 
     AUTO_FOCUS = "#choices"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("b", "browse", show=False)]
 
     def __init__(self, step: str, question: str = ""):
         self.step = step
@@ -41,7 +47,7 @@ class ChoiceScreen(StepScreen):
         yield Words(id="note")
         with Horizontal(id="typed"):
             yield Words(id="asked")
-            yield Field(id="typing", placeholder=_("Enter, then type"))
+            yield Field(id="typing", placeholder=_("Tab, then type"))
         yield Words(id="about")
 
     @property
@@ -78,6 +84,11 @@ class ChoiceScreen(StepScreen):
             self.query_one("#asked", Words).show(_("{label}:").format(label=say(typed.label)))
         self.query_one("#about", Words).show("\n".join(say(line) for line in wizard.about(self.step)))
         super().refresh_body()
+
+    def hints(self) -> Sequence[tuple[str, str]]:
+        """`b` where a path is asked for."""
+        asks = self.is_mounted and self.typed is not None and self.typed.wanted is not None
+        return [*super().hints(), *([("b", _("browse"))] if asks else [])]
 
     def choices(self) -> list[Choice]:
         """Those of the question, and the current answer where it is not, or not yet, among them."""
@@ -143,10 +154,38 @@ class ChoiceScreen(StepScreen):
         wizard = self.wizard_app.wizard
         if any(choice.value == value for choice in self.main.choices(wizard)):
             wizard.answer(self.main.id, value)  # from now on it is an answer, whatever would be recommended later
-        if self.typed is not None:
+        typed = self.typed
+        if typed is None:
+            self.accept()
+        elif typed.wanted is None:
             self.query_one(Field).focus()
+        elif typed.check(wizard, wizard.value(typed.id)):
+            self.action_browse()
         else:
             self.accept()
+
+    def action_browse(self) -> None:
+        """A list of files for the path that is asked for."""
+        typed, wizard = self.typed, self.wizard_app.wizard
+        if typed is not None and typed.wanted is not None:
+            begin = wizard.path(str(wizard.value(typed.id) or ""))
+            self.app.push_screen(FileScreen(say(typed.label), begin, typed.wanted), self._browsed)
+
+    def _browsed(self, chosen: Chosen | None) -> None:
+        typed, wizard, field = self.typed, self.wizard_app.wizard, self.query_one(Field)
+        if chosen is None or typed is None:
+            return
+        if chosen.path is None:  # a person would rather type
+            field.fill(chosen.typed)
+            field.focus()
+            return
+        path = chosen.path
+        self.given = wizard.answer(
+            typed.id, str(path.relative_to(wizard.cwd) if path.is_relative_to(wizard.cwd) else path)
+        )
+        field.fill(say(verbatim(wizard.value(typed.id))))
+        wizard.forget_refusals()
+        self._rested()
 
     @on(Input.Submitted, "#typing")
     def _entered(self, message: Input.Submitted) -> None:

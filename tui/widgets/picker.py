@@ -34,7 +34,7 @@ class Row:
 class Picker(ScrollView, can_focus=True):
     """`>` stands before the row that Enter takes. Values that would have to be cut are left out with `whole_values`.
 
-    digits: the first nine rows have one, even where there are more.
+    digits: the first nine rows have one, even where there are more. numbers: False leaves them all without.
     """
 
     DEFAULT_CSS = """
@@ -75,12 +75,14 @@ class Picker(ScrollView, can_focus=True):
         *,
         whole_values: bool = False,
         digits: bool = False,
+        numbers: bool = True,
         id: str | None = None,  # noqa: A002
     ):
         super().__init__(id=id)
         self.rows: list[Row] = list(rows)
         self.place = 0
-        self.whole_values, self.digits = whole_values, digits
+        self.whole_values, self.digits, self.numbers = whole_values, digits, numbers
+        self._widths = _widths(self.rows)
 
     @property
     def key(self) -> Any:
@@ -95,7 +97,7 @@ class Picker(ScrollView, can_focus=True):
         if list(rows) == self.rows and place == self.place:
             return
         grown = len(rows) != len(self.rows)
-        self.rows, self.place = list(rows), place
+        self.rows, self.place, self._widths = list(rows), place, _widths(rows)
         self.virtual_size = Size(self.size.width, len(rows))
         self.refresh(layout=grown)
         self._follow()
@@ -123,12 +125,10 @@ class Picker(ScrollView, can_focus=True):
         """The row as text."""
         row = self.rows[place]
         number = ""
-        if self.digits or len(self.rows) <= MOST_NUMBERED:
+        if self._numbered:
             number = f"{place + 1} " if place < MOST_NUMBERED else "  "
         head = f"{'>' if place == self.place else ' '} {number}"
-        labels = max(cell_len(found.label) for found in self.rows)
-        values = max(cell_len(found.value) for found in self.rows)
-        marks = max(cell_len(found.mark) for found in self.rows)
+        labels, values, marks = self._widths
         room = width - cell_len(head) - (marks + GAP if marks else 0)
         if self.whole_values and labels + GAP + values > room:
             values = 0
@@ -152,13 +152,17 @@ class Picker(ScrollView, can_focus=True):
 
     def action_number(self, number: int) -> None:
         """A digit: one of the first rows."""
-        if number <= len(self.rows) and (self.digits or len(self.rows) <= MOST_NUMBERED):
+        if number <= len(self.rows) and self._numbered:
             self._go(number - 1)
 
     def action_pick(self) -> None:
         """Enter."""
         if self.rows:
             self.post_message(self.Picked(self, self.key))
+
+    @property
+    def _numbered(self) -> bool:
+        return self.numbers and (self.digits or len(self.rows) <= MOST_NUMBERED)
 
     def on_click(self, event: events.Click) -> None:
         """A click moves; Enter picks."""
@@ -193,3 +197,8 @@ class Picker(ScrollView, can_focus=True):
         """The current row stays in sight."""
         self.virtual_size = Size(self.size.width, len(self.rows))
         self._follow()
+
+
+def _widths(rows: Sequence[Row]) -> tuple[int, int, int]:
+    """Cells of the longest label, value and mark: measured once, since there may be thousands of rows."""
+    return tuple(max((cell_len(getattr(row, part)) for row in rows), default=0) for part in ("label", "value", "mark"))  # type: ignore[return-value]
