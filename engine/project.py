@@ -25,7 +25,7 @@ from engine.outputs import move_aside
 from engine.runs.folder import slugify
 from engine.storage import write_whole
 
-FileState = Literal["new", "same", "in the way"]
+FileState = Literal["new", "same", "added to", "in the way"]
 
 
 @dataclass(frozen=True)
@@ -252,5 +252,5 @@ def _state(path: Path, text: str) -> FileState:
     if not path.is_file():
         return "in the way"
     if path.name == "dataset_info.json":  # entries are added to it, none is lost
-        return "same" if path.read_text(encoding="utf-8") == text else "new"
+        return "same" if path.read_text(encoding="utf-8") == text else "added to"
     return "same" if path.read_text(encoding="utf-8", errors="replace") == text else "in the way"

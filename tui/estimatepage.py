@@ -27,6 +27,11 @@ VERDICTS = {
     "tight": noop("Tight: {needed} of {free} GB free, ± {error} %, {level}"),
     "no": noop("Does not fit: {needed} GB needed, {free} GB free, ± {error} %, {level}"),
 }
+SHORT = {
+    "fits": noop("memory: fits, {needed} of {free} GB free, ± {error} %, {level}"),
+    "tight": noop("memory: tight, {needed} of {free} GB free, ± {error} %, {level}"),
+    "no": noop("memory: does not fit, {needed} GB needed, {free} GB free, ± {error} %, {level}"),
+}
 LEVELS = {"fast": noop("by arithmetic"), "traced": noop("traced"), "measured": noop("measured")}
 STYLES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
 
@@ -77,13 +82,18 @@ def as_json(found: Forecast) -> dict[str, object]:
 
 def verdict_line(found: Forecast) -> str:
     """The answer in a line."""
-    if found.verdict and found.estimate:
-        level = translate(LEVELS[found.estimate.level])
-        told = {"needed": gigabytes(found.needed), "free": gigabytes(found.device.free), "level": level}
-        return translate(VERDICTS[found.verdict]).format(error=f"{100 * found.estimate.error:g}", **told)
+    if found.verdict:
+        return _verdict(found, VERDICTS)
     if found.merge and found.verdict is None and not found.model:
         return _("Fits: the merge") if found.merge.verdict == "fits" else _("Does not fit: the merge")
     return _("Not known: see below")
+
+
+def _verdict(found: Forecast, words: dict[str, str]) -> str:
+    assert found.verdict and found.estimate
+    level = translate(LEVELS[found.estimate.level])
+    told = {"needed": gigabytes(found.needed), "free": gigabytes(found.device.free), "level": level}
+    return translate(words[found.verdict]).format(error=f"{100 * found.estimate.error:g}", **told)
 
 
 def plan_line(found: Forecast) -> str:
@@ -97,7 +107,12 @@ def plan_line(found: Forecast) -> str:
 
 def short_lines(found: Forecast) -> Iterator[str]:
     """For --dry-run: verdict, plan, and the way out where it does not fit."""
-    yield _("memory: {verdict}").format(verdict=verdict_line(found))
+    if found.verdict:
+        yield _verdict(found, SHORT)
+    elif found.merge and not found.model:
+        yield _("memory: the merge fits") if found.merge.verdict == "fits" else _("memory: the merge does not fit")
+    else:
+        yield _("memory: not known, see below")
     if found.estimate:
         yield _("step: {plan}").format(plan=plan_line(found))
     if found.merge:

@@ -30,6 +30,7 @@ _OFFER = noop("Go on with your answers, at the step {step}, begun in {folder}")
 _STATES = {
     "new": noop("new"),
     "same": noop("there already, the same"),
+    "added to": noop("there already, added to"),
     "in the way": noop("there already, differs"),
     "replaced": noop("replaced, the old one is kept"),
 }

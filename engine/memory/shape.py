@@ -114,7 +114,8 @@ def shape_of(config: Mapping[str, Any], where: str = "config.json") -> ModelShap
     notes: list[Phrase] = []
     family = FAMILIES.get(kind)
     if family is None:
-        notes.append(Phrase("{model_type} is estimated as if it were like Llama", {"model_type": kind or "?"}))
+        named = Phrase("{model_type} is estimated as if it were like Llama", {"model_type": kind})
+        notes.append(named if kind else Phrase("config.json names no model_type: estimated as if it were like Llama"))
         family = FAMILIES["llama"]
     if text is not config:
         notes.append(Phrase("only its language model is estimated from config.json"))

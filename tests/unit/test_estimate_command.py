@@ -187,7 +187,7 @@ def test_a_dry_run_forecasts_what_is_left_to_do(tmp_path: Path) -> None:
     left = dry_run(Plan(job, ["merge"], ["train"], {}, {}), machine=machine(20.0))
     assert left.forecast is not None and left.forecast.merge is not None
     assert left.forecast.estimate is None
-    assert next(short_lines(left.forecast)) == "memory: Fits: the merge"
+    assert next(short_lines(left.forecast)) == "memory: the merge fits"
     done = dry_run(Plan(job, [], ["train", "merge"], {}, {}), machine=machine(20.0))
     assert (done.forecast, done.as_dict()["memory"]) == (None, None)
 
