@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset
 from textual.screen import ModalScreen, Screen
 
 from engine.errors import Problem
@@ -17,15 +18,18 @@ from engine.runs.folder import RunFolder
 from engine.runs.view import Snapshot
 from engine.text import Phrase
 from engine.wizard import draft as drafts
+from engine.wizard.beginning import Beginning, Look, look_back
 from engine.wizard.desk import Desk, Started
 from engine.wizard.draft import Draft
 from engine.wizard.session import Wizard
 from engine.wizard.steps import following, preceding, step, steps
+from tui import beside_steps
 from tui.ascii import AsciiFilter
 from tui.finding import Found, Lookups, Progressed, Refused, StartDone
 from tui.lastwords import last_words
 from tui.runwatch import RunChanged
 from tui.screens import StepScreen, screen_of
+from tui.screens.base import cursor_of
 from tui.signals import LOST, catch_signals, vanish
 from tui.term import TerminalProfile, terminal_gone
 from tui.words import LANGUAGES, language, remember_language, set_language
@@ -37,7 +41,7 @@ class WizardApp(App[int]):
     """Holds the state; screens draw it and call these methods.
 
     run_folder: the run that is watched. started: what Start gave back. snapshot: the run as it was last seen.
-    live: runs to offer at the beginning, beside `draft`. chat: what the chat screen talks to, where a test brings it.
+    look: finds what a person may have come back for. chat: what the chat screen talks to, where a test brings it.
     """
 
     CSS_PATH = Path(__file__).with_name("styles") / "app.tcss"
@@ -46,10 +50,10 @@ class WizardApp(App[int]):
         Binding("ctrl+c,ctrl+q", "leave", priority=True, show=False),
         Binding("ctrl+z", "suspend_process", priority=True, show=False),
         Binding("question_mark,f1", "help", show=False),
-        Binding("l", "language", show=False),
+        Binding("l,L", "language", show=False),
     ]
-    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (60, "-slim"), (80, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (18, "-low"), (24, "-tall")]  # noqa: RUF012
 
     def __init__(
         self,
@@ -58,24 +62,24 @@ class WizardApp(App[int]):
         *,
         profile: TerminalProfile,
         run: RunFolder | None = None,
-        draft: Draft | None = None,
-        live: Sequence[RunFolder] = (),
+        look: Look = look_back,
         clock: Callable[[], float] = time.time,
         chat: Any = None,
     ):
         super().__init__(ansi_color=True if profile.plain_theme else None)  # NO_COLOR is looked at before the theme
         self.wizard, self.desk, self.profile, self.clock, self.chat = wizard, desk, profile, clock, chat
-        self.draft, self.live = draft, tuple(live)
+        self.look, self.beginning = look, Beginning()
         self.run_folder = run
         self.started: Started | None = None
         self.snapshot: Snapshot | None = None
         self.crash: Exception | None = None
         self.refusal: tuple[Problem, ...] = ()  # why the last start did not come about
         self.advanced = False  # whether rare settings are shown
-        self.at = ""  # id of the step that is shown; empty on the first offer
+        self.at = ""  # id of the step that is shown; empty beside the steps
         self.reached = "hardware"
         self.starting: Progressed | None = None
         self.lookups = Lookups(self, desk)
+        self.untouched: dict[str, Any] = {}  # answers that need no draft: none, or those of a project as it was opened
         self._returning = False
         self._then: tuple[str, Callable[[], None]] | None = None
         self._disk = ThreadPoolExecutor(1)  # a busy disk may take seconds for a small file
@@ -85,7 +89,7 @@ class WizardApp(App[int]):
     # The way from step to step
 
     def on_mount(self) -> None:
-        """The run that was asked for, what there is to take up again, or the first step."""
+        """The run that was asked for, or what there is to begin with."""
         if self.profile.plain_theme:
             self.theme = "ansi-dark"
         catch_signals(self.leave)
@@ -93,17 +97,8 @@ class WizardApp(App[int]):
         if self.run_folder is not None:
             self.watch_run(self.run_folder)
             self.go("training")
-        elif self.draft or self.live:
-            self.offer()
         else:
-            self.go("hardware")
-
-    def offer(self) -> None:
-        """Ask what to take up again."""
-        from tui.screens.offer import OfferScreen
-
-        self.at = ""
-        self._show(OfferScreen())
+            beside_steps.begin(self)
 
     def go(self, step_id: str, question: str = "") -> None:
         """Show a step; `question` is the one that is edited."""
@@ -112,7 +107,7 @@ class WizardApp(App[int]):
         ids = [found.id for found in steps(self.wizard)]
         if step_id in ids and ids.index(step_id) > (ids.index(self.reached) if self.reached in ids else -1):
             self.reached = step_id
-        self._show(screen_of(step_id, question))
+        self.show(screen_of(step_id, question))
 
     def forward(self) -> None:
         """The answers of this step are good: keep them and go on, or back to the review that they were edited from."""
@@ -129,6 +124,8 @@ class WizardApp(App[int]):
         self._returning = False
         if before is not None:
             self.go(before.id)
+        elif self.at == steps(self.wizard)[0].id:
+            beside_steps.begin(self)
 
     def edit(self, question_id: str) -> None:
         """From the review to where the question is asked; Enter and Esc come back."""
@@ -139,7 +136,7 @@ class WizardApp(App[int]):
 
     def take_up(self, draft: Draft) -> None:
         """Go on with answers of earlier."""
-        self.wizard, self.reached = draft.wizard(), draft.step
+        self.wizard, self.reached, self.untouched = draft.wizard(), draft.step, {}
         self.go(draft.step)
 
     def watch_run(self, run: RunFolder) -> None:
@@ -161,29 +158,40 @@ class WizardApp(App[int]):
         """Fresh answers, from the first step."""
         self.wizard = Wizard(self.wizard.cwd)
         self.run_folder = self.started = self.snapshot = None
-        self.reached = "hardware"
+        self.reached, self.untouched = "hardware", {}
         self.go("hardware")
 
     def action_language(self) -> None:
-        """The next language, at once and from now on."""
-        if self.at and not step(self.at).asks:
-            return
+        """The next language, at once and from now on; nothing else of the screen changes."""
         codes = list(LANGUAGES)
         code = codes[(codes.index(language()) + 1) % len(codes)]
         set_language(code)
         self._disk.submit(remember_language, code)
-        if self.at:
-            self.go(self.at)
-        else:
-            self.offer()
+        self.wizard.speak(code)
+        for screen in self.screen_stack:
+            if isinstance(screen, StepScreen) and screen.drawn:
+                screen.relabel()
 
-    def _show(self, screen: Screen[Any]) -> None:
+    def show(self, screen: Screen[Any]) -> None:
+        """Another screen instead of this one."""
         while isinstance(self.screen, ModalScreen):
             self.pop_screen()
         if len(self.screen_stack) > 1:
             self.switch_screen(screen)
         else:
             self.push_screen(screen)
+
+    @property
+    def cursor_position(self) -> Offset:
+        """Where the terminal's cursor stands: screen readers, Braille displays and input methods follow it.
+
+        Asked for whenever something is drawn, so that it is where the keys go, whatever has moved.
+        """
+        return cursor_of(self.screen) if self._screen_stack else Offset(0, 0)
+
+    @cursor_position.setter
+    def cursor_position(self, position: Offset) -> None:
+        """Textual's own fields set it too; theirs is one cell off at the end, and stays when the focus goes."""
 
     # What is looked up
 
@@ -261,10 +269,12 @@ class WizardApp(App[int]):
 
     def keep_draft(self) -> None:
         """Keep the answers, unless a run was started from them; after one that failed they may be edited again."""
-        if self.wizard.answers and (not self.at or step(self.at).asks):
+        if self.wizard.answers != self.untouched and (not self.at or step(self.at).asks):
             drafts.save(self.wizard, step(self.reached))
 
     def _save(self) -> None:
+        if self.wizard.answers == self.untouched:
+            return  # those of earlier stay
         copy = Wizard(self.wizard.cwd, self.wizard.answers)
         copy.started = self.wizard.started
         self._disk.submit(drafts.save, copy, step(self.reached))

@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.geometry import Offset
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -17,6 +18,7 @@ from engine.wizard.steps import step as step_of
 from engine.wizard.steps import steps
 from tui.report import amount
 from tui.widgets import Words, plain
+from tui.widgets.footer import Footer
 from tui.widgets.form import Form
 from tui.widgets.rail import Rail
 from tui.words import _, noop, problem_text, say, translate
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 LOOKING = {
     "hardware": noop("Looking at the machine …"),
+    "checks": noop("Checking drivers, packages and disks …"),
     "models": noop("Looking for models on this machine …"),
     "model": noop("Looking at the model …"),
     "datasets": noop("Looking for data here …"),
@@ -39,6 +42,7 @@ class StepScreen(Screen[None]):
 
     step: str = ""
     tried = False  # whether a person wanted to go on
+    help_key = "?"  # F1 where a question mark is typed
     AUTO_FOCUS = "#body *"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", show=False),
@@ -72,14 +76,18 @@ class StepScreen(Screen[None]):
                 yield from self.body()
                 yield Words(id="waiting")
                 yield Words(id="problems")
-        yield Words(self.hint_line(), id="keys")
-        yield Static(
-            plain(_("Enlarge the window to 60 × 18, or leave (Ctrl+Q) and use: sft-wizard --plain")), id="small"
-        )
+        yield Footer()
+        yield Static(plain(too_small()), id="small")
 
     def body(self) -> ComposeResult:
         """The widgets of this step."""
         yield from ()
+
+    def relabel(self) -> None:
+        """The same in another language: what was typed, chosen or opened stays as it is."""
+        self.query_one("#intro", Words).show(self.intro())
+        self.query_one("#small", Static).update(plain(too_small()))
+        self.refresh_body()
 
     def intro(self) -> str:
         """What is decided here."""
@@ -98,13 +106,11 @@ class StepScreen(Screen[None]):
         title = _("sft-wizard · step {number} of {total}: {title}")
         return title.format(number=number, total=len(ids), title=say(step_of(self.step).title))
 
-    def hint_line(self) -> str:
-        """The keys in one line."""
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """All that the footer tells of."""
         if self.editing:
-            keys = [("Enter", _("take it")), ("Esc", _("leave it as it was"))]
-        else:
-            keys = [*self.hints(), ("?", _("help")), ("Ctrl+Q", _("leave"))]
-        return "  ".join(f"{key} {words}" for key, words in keys)
+            return [("Enter", _("take it")), ("Esc", _("leave it as it was"))]
+        return [*self.hints(), (self.help_key, _("help")), ("Ctrl+Q", _("leave"))]
 
     def on_mount(self) -> None:
         """Look up what is missing, and draw what is there."""
@@ -116,7 +122,7 @@ class StepScreen(Screen[None]):
         """Draw what may have changed. Called after every fact, every answer and every look at the run."""
         self.query_one(Rail).refresh_steps(self.wizard_app)
         self.query_one("#title", Words).show(self.title_line())
-        self.query_one("#keys", Words).show(self.hint_line())
+        self.query_one(Footer).show_keys(self.keys())
         self.query_one("#problems", Words).show("" if self.editing else problem_words(self.problems()))
         self.refresh_waiting()
 
@@ -184,6 +190,18 @@ class StepScreen(Screen[None]):
         """Lines are cut to the new width."""
         if self.drawn:
             self.call_after_refresh(self.refresh_body)
+
+
+def cursor_of(screen: Screen[object]) -> Offset:
+    """Where keys go on a screen: the row or the letter, else the top of what is to be read."""
+    widget = screen.focused or next(iter(screen.query("#body")), screen)
+    at = getattr(widget, "cursor_at", None)
+    return at() if at else widget.content_region.offset
+
+
+def too_small() -> str:
+    """What stands in a window that holds nothing else."""
+    return _("Enlarge the window to 60 × 18, or leave (Ctrl+Q) and use: sft-wizard --plain")
 
 
 def problem_words(problems: Sequence[Problem]) -> str:

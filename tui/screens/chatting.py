@@ -39,6 +39,7 @@ class ChatScreen(StepScreen):
     """Enter asks; on the empty line it goes on, whether or not the model was ever loaded."""
 
     step = "chat"
+    help_key = "F1"
     AUTO_FOCUS = "#question"
     DEFAULT_CSS = """
     ChatScreen #talk { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; }
@@ -86,11 +87,6 @@ class ChatScreen(StepScreen):
     def problems(self) -> Sequence[Problem]:
         """Why nobody answers."""
         return self.failure
-
-    def hint_line(self) -> str:
-        """A question mark is typed here: help is F1."""
-        keys = [*self.hints(), ("F1", _("help")), ("Ctrl+Q", _("leave"))]
-        return "  ".join(f"{key} {words}" for key, words in keys)
 
     def on_mount(self) -> None:
         """Begin to load the model; the samples are there to read meanwhile."""

@@ -19,16 +19,22 @@ from tui.widgets import pad
 
 MOST_NUMBERED = 9
 GAP = 2
+HEADING = "──"
 
 
 @dataclass(frozen=True)
 class Row:
-    """`key` tells rows apart. mark: a word at the end, such as `recommended`."""
+    """`key` tells rows apart. mark: a word at the end, such as `recommended`. aside: the label in other words, shown
+
+    where there is room for those of all rows. heading: stands over the rows below and is never the current one.
+    """
 
     key: Hashable
     label: str
     value: str = ""
     mark: str = ""
+    aside: str = ""
+    heading: bool = False
 
 
 class Picker(ScrollView, can_focus=True):
@@ -94,6 +100,7 @@ class Picker(ScrollView, can_focus=True):
         key = self.key if key is None else key
         keys = [row.key for row in rows]
         place = keys.index(key) if key in keys else min(self.place, max(len(rows) - 1, 0))
+        place = _no_heading(rows, place, 1)
         if list(rows) == self.rows and place == self.place:
             return
         grown = len(rows) != len(self.rows)
@@ -124,12 +131,17 @@ class Picker(ScrollView, can_focus=True):
     def text(self, place: int, width: int) -> str:
         """The row as text."""
         row = self.rows[place]
+        if row.heading:
+            return pad(f"{HEADING} {row.label}", width)
         number = ""
         if self._numbered:
             number = f"{place + 1} " if place < MOST_NUMBERED else "  "
         head = f"{'>' if place == self.place else ' '} {number}"
-        labels, values, marks = self._widths
+        labels, values, marks, asides = self._widths
         room = width - cell_len(head) - (marks + GAP if marks else 0)
+        if asides and labels + asides + values + 2 * GAP <= room:
+            label = f"{pad(row.label, labels)}{' ' * GAP}{pad(row.aside, asides)}"
+            return f"{head}{label}{' ' * GAP}{pad(row.value, values)}{' ' * GAP}{row.mark}"
         if self.whole_values and labels + GAP + values > room:
             values = 0
         if not values:
@@ -162,18 +174,21 @@ class Picker(ScrollView, can_focus=True):
 
     @property
     def _numbered(self) -> bool:
-        return self.numbers and (self.digits or len(self.rows) <= MOST_NUMBERED)
+        few = self.digits or len(self.rows) <= MOST_NUMBERED
+        return self.numbers and few and not any(row.heading for row in self.rows[:MOST_NUMBERED])
 
     def on_click(self, event: events.Click) -> None:
         """A click moves; Enter picks."""
         self._go(event.y + self.scroll_offset.y)
 
-    def on_focus(self) -> None:
-        """The terminal's cursor comes along: screen readers and Braille displays follow it."""
-        self.call_after_refresh(self._put_cursor)
+    def cursor_at(self) -> Offset:
+        """Where the terminal's cursor stands: at the current row."""
+        region = self.content_region
+        return Offset(region.x, region.y + self.place - self.scroll_offset.y)
 
     def _go(self, place: int) -> None:
         place = min(max(place, 0), len(self.rows) - 1)
+        place = _no_heading(self.rows, place, 1 if place >= self.place else -1)
         if place != self.place and self.rows:
             self.place = place
             self.refresh()
@@ -183,15 +198,12 @@ class Picker(ScrollView, can_focus=True):
     def _follow(self) -> None:
         """Keep the current row in sight."""
         top, height = self.scroll_offset.y, self.size.height
-        if height and not top <= self.place < top + height:
-            y = self.place if self.place < top else self.place - height + 1
+        above = self.place - 1 if self.place and self.rows[self.place - 1].heading else self.place
+        if height > 1 and above < top <= self.place:
+            self.scroll_to(y=above, animate=False, immediate=True)  # its heading is seen too
+        elif height and not top <= self.place < top + height:
+            y = above if self.place < top else self.place - height + 1
             self.scroll_to(y=y, animate=False, immediate=True)
-        self.call_after_refresh(self._put_cursor)
-
-    def _put_cursor(self) -> None:
-        if self.has_focus:
-            region = self.content_region
-            self.app.cursor_position = Offset(region.x, region.y + self.place - self.scroll_offset.y)
 
     def on_resize(self) -> None:
         """The current row stays in sight."""
@@ -199,6 +211,17 @@ class Picker(ScrollView, can_focus=True):
         self._follow()
 
 
-def _widths(rows: Sequence[Row]) -> tuple[int, int, int]:
-    """Cells of the longest label, value and mark: measured once, since there may be thousands of rows."""
-    return tuple(max((cell_len(getattr(row, part)) for row in rows), default=0) for part in ("label", "value", "mark"))  # type: ignore[return-value]
+def _widths(rows: Sequence[Row]) -> tuple[int, int, int, int]:
+    """Cells of the longest label, value, mark and aside: measured once, since there may be thousands of rows."""
+    shown = [row for row in rows if not row.heading]
+    label, value, mark, aside = (
+        max((cell_len(getattr(row, part)) for row in shown), default=0) for part in ("label", "value", "mark", "aside")
+    )
+    return label, value, mark, aside
+
+
+def _no_heading(rows: Sequence[Row], place: int, way: int) -> int:
+    """The nearest place of a row that is no heading, first looked for in a direction."""
+    places = [at for at, row in enumerate(rows) if not row.heading]
+    ahead = [at for at in places if (at - place) * way >= 0]
+    return min(ahead or places, key=lambda at: abs(at - place)) if places else place
