@@ -48,7 +48,7 @@ class Problem:
         """The problem as a JSON object without empty members."""
         raw = {
             "code": self.code,
-            "params": {name: _plain(value) for name, value in self.params.items()},
+            "params": {name: packed(value) for name, value in self.params.items()},
             "key": self.key,
             "file": self.file,
             "line": self.line,
@@ -62,25 +62,25 @@ class Problem:
         """Inverse of `as_dict`; members it does not know are ignored."""
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
         if isinstance(known.get("params"), dict):
-            known["params"] = {name: _words(value) for name, value in known["params"].items()}
+            known["params"] = {name: unpacked(value) for name, value in known["params"].items()}
         return cls(**known)
 
 
-def _plain(value: Any) -> Any:
+def packed(value: Any) -> Any:
     """A phrase as a JSON object, anything else as it is."""
     if isinstance(value, Phrase):
-        return {"phrase": value.text, "values": {name: _plain(inner) for name, inner in value.values.items()}}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {"phrase": value.text, "values": {name: packed(inner) for name, inner in value.values.items()}}
+    return [packed(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _words(value: Any) -> Any:
-    """Inverse of `_plain`. What comes out of a file is a template only where it has plain gaps, and text elsewhere."""
+def unpacked(value: Any) -> Any:
+    """Inverse of `packed`. What comes out of a file is a template only where it has plain gaps, and text elsewhere."""
     if isinstance(value, dict) and value.keys() == {"phrase", "values"} and isinstance(value["values"], dict):
         text = str(value["phrase"])
         if not _TEMPLATE.fullmatch(text):
             return text
-        return Phrase(text, {name: _words(inner) for name, inner in value["values"].items()})
-    return [_words(inner) for inner in value] if isinstance(value, list) else value
+        return Phrase(text, {name: unpacked(inner) for name, inner in value["values"].items()})
+    return [unpacked(inner) for inner in value] if isinstance(value, list) else value
 
 
 class ProblemError(Exception):

@@ -46,7 +46,7 @@ def render(problem: Problem, translate: Translate = str) -> str:
     problem = replace(problem, params={"code": problem.code, "params": problem.params or "", **problem.params})
     head = fill(_capital(message.text), problem, translate).strip()
     text = f"{clean(problem.place)}: {head}" if problem.place else head
-    hint = fill(_capital(message.hint), problem, translate)
+    hint = fill(_capital(message.hint), problem, translate).strip()
     return f"{text}\n  {hint}" if hint else text
 
 

@@ -39,7 +39,7 @@ from engine.runs.launch import Worker, start_worker
 from engine.runs.lock import held, in_use
 from engine.runs.surroundings import limits
 from engine.storage import free_bytes
-from engine.text import Phrase
+from engine.text import NOTHING, Phrase
 
 DEFAULT_PROMPTS = ("What can you tell me about the history of writing?", "List three everyday objects and their use.")
 
@@ -87,6 +87,7 @@ def launch(
     fresh: bool = False,
     require_gpu: bool = False,
     force: bool = False,
+    goes_on: bool = False,
     listen: Callable[[Event], None] = lambda event: None,
     progress: Progress = lambda what, done, total: None,
     outlives_viewer: bool,
@@ -97,7 +98,7 @@ def launch(
     Without `outlives_viewer` the run ends, after a checkpoint, when this process does. `cwd`: where relative paths of
     a bare file begin.
     """
-    plan = _prepare(source, overrides, fresh, require_gpu, force, listen, progress, cwd)
+    plan = _prepare(source, overrides, fresh, require_gpu, force, goes_on, listen, progress, cwd)
     if not plan.steps:
         return Launched(None, None, plan.outputs, already_done=True)
     started, worker = _start(plan, listen, outlives_viewer)
@@ -111,6 +112,7 @@ def run(
     fresh: bool = False,
     require_gpu: bool = False,
     force: bool = False,
+    goes_on: bool = False,
     listen: Callable[[Event], None] = lambda event: None,
     progress: Progress = lambda what, done, total: None,
     has_terminal: bool = False,
@@ -119,11 +121,12 @@ def run(
     """Do what a config says, in a worker of its own, and wait for it.
 
     The same config again resumes an interrupted run and leaves a finished one alone; `fresh` moves what is there aside.
-    `force` trains on data that would ruin a run (engine.data.gate).
+    `force` trains on data that would ruin a run (engine.data.gate). `goes_on`: training that another config of ours began
+    in the same folder is gone on with, as its own.
     `listen` gets every event; `progress` what is done before the worker starts. Raises ConfigError, DataError and
     EnvironmentProblem for everything that is found before the start; afterwards the exit code tells.
     """
-    plan = _prepare(source, overrides, fresh, require_gpu, force, listen, progress, cwd)
+    plan = _prepare(source, overrides, fresh, require_gpu, force, goes_on, listen, progress, cwd)
     if not plan.steps:
         return Outcome(EXIT_OK, None, plan.outputs, already_done=True)
     with Viewer(listen, has_terminal) as viewer:
@@ -142,13 +145,15 @@ def _prepare(
     fresh: bool,
     require_gpu: bool,
     force: bool,
+    goes_on: bool,
     listen: Callable[[Event], None],
     progress: Progress,
     cwd: Path | None,
 ) -> Plan:
     """The plan, with what it takes to do the same again from anywhere; its notes are told."""
     cwd = (cwd or Path.cwd()).absolute()
-    plan = make_plan(load_job(Path(source), overrides, cwd), fresh=fresh, require_gpu=require_gpu, progress=progress)
+    job = load_job(Path(source), overrides, cwd)
+    plan = make_plan(job, fresh=fresh, require_gpu=require_gpu, goes_on=goes_on, progress=progress)
     plan.spec |= {"overrides": list(overrides), "cwd": str(cwd), "require_gpu": require_gpu, "force": force}
     for note in plan.notes:
         listen({"type": "warning", **note.as_dict()})
@@ -171,7 +176,13 @@ def _start(plan: Plan, listen: Callable[[Event], None], outlives_viewer: bool) -
 
 
 def make_plan(
-    job: Job, *, fresh: bool, require_gpu: bool, progress: Progress, hardware: Hardware | None = None
+    job: Job,
+    *,
+    fresh: bool,
+    require_gpu: bool,
+    progress: Progress,
+    goes_on: bool = False,
+    hardware: Hardware | None = None,
 ) -> Plan:
     """Check everything that can be checked without torch, and decide which steps are left."""
     plan = Plan(job, [], [], {"version": 1, "name": job.name, "file": str(job.file)}, {}, notes=list(job.notes))
@@ -184,7 +195,7 @@ def make_plan(
     if job.train and job.train.passed.get("push_to_hub"):
         plan.environment["HF_HUB_OFFLINE"] = "0"
     if job.train:
-        _plan_train(plan, job, fresh, progress)
+        _plan_train(plan, job, fresh, goes_on, progress)
     if job.merge:
         _plan_merge(plan, job, fresh, progress)
     if job.questions and job.train and (plan.steps or not _answered(job)):
@@ -196,7 +207,7 @@ def make_plan(
     return plan
 
 
-def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
+def _plan_train(plan: Plan, job: Job, fresh: bool, goes_on: bool, progress: Progress) -> None:
     assert job.train is not None
     config, passed = job.train.config, job.train.passed
     hashes = data_files(config)
@@ -230,7 +241,7 @@ def _plan_train(plan: Plan, job: Job, fresh: bool, progress: Progress) -> None:
     plan.steps.append("train")
     if fresh:
         plan.aside += [output] if state != "absent" else []
-    elif state in ("other", "foreign") and not config.resume_from_checkpoint:
+    elif state in ("other", "foreign") and not config.resume_from_checkpoint and not (goes_on and state == "other"):
         if not config.overwrite_output_dir:
             found = sorted(entry.name for entry in output.iterdir())[:5]
             code = "output_foreign" if state == "foreign" else "output_other"
@@ -316,10 +327,13 @@ def _device(job: Job, require_gpu: bool, hardware: Hardware | None, notes: list[
     hardware = hardware or probe()
     best = hardware.best()
     if require_gpu and (use_cpu or best is None):
-        reason = Phrase("the config says use_cpu: true") if use_cpu else hardware.reason
-        raise EnvironmentProblem(Problem("gpu_required", {"reason": reason}))
+        said = {"reason": hardware.reason, "remedy": hardware.remedy}
+        if use_cpu:
+            said = {"reason": Phrase("the config says use_cpu: true"), "remedy": NOTHING}
+        raise EnvironmentProblem(Problem("gpu_required", said))
     if best is None and job.train:
-        notes.append(Problem("no_gpu", {"reason": hardware.reason}, severity="note"))
+        said = {"reason": hardware.reason, "remedy": hardware.remedy}
+        notes.append(Problem("no_gpu", said, severity="note"))
     if best is not None and not use_cpu and len(hardware.gpus) > 1:
         params = {"name": best.name, "count": len(hardware.gpus)}
         params |= {"free": round(best.free / GIB, 1), "total": round(best.total / GIB, 1)}

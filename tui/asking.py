@@ -22,6 +22,7 @@ FITTED = ("preset", "settings")  # steps that show what the job needs
 
 _LOOKING = {
     "hardware": noop("Looking at the machine …"),
+    "checks": noop("Checking drivers, packages and disks …"),
     "models": noop("Looking for models on this machine …"),
     "model": noop("Looking at the model …"),
     "datasets": noop("Looking for data here …"),

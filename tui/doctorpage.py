@@ -10,20 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from io import TextIOWrapper
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from engine.doctor.check import Check, Diagnosis
 from engine.doctor.examine import Sources, examine
-from engine.text import Phrase, listed, one_line, verbatim
+from engine.text import Phrase, listed, verbatim
+from tui.checklines import check_lines
 from tui.term import TerminalProfile
-from tui.words import _, noop, say, translate
-from tui.wrapping import wrap
+from tui.words import _
 
 NARROWEST, WIDEST = 60, 120  # cells of a line, whatever the terminal
 SMALLEST = (80, 24)
-_WORDS = {"ok": noop("ok"), "warn": noop("warning"), "fail": noop("FAILED")}
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -80,22 +78,11 @@ def as_dict(found: Diagnosis) -> dict[str, object]:
 
 
 def page(found: Diagnosis, width: int) -> list[Text]:
-    """Three columns: how it is, what was looked at, what was found. A remedy stands under its finding."""
-    first = max(cell_len(translate(word)) for word in _WORDS.values()) + 2
-    second = max(cell_len(say(check.title)) for check in found.checks) + 2
-    lines = []
-    for check in found.checks:
-        told = wrap(one_line(say(check.finding)), width - first - second)
-        remedy = one_line(say(check.remedy))
-        told += wrap(f"-> {remedy}", width - first - second) if remedy and check.status != "ok" else []
-        word, title = translate(_WORDS[check.status]), say(check.title)
-        for number, line in enumerate(told):
-            start = ((_padded(word, first), _STYLES[check.status]), _padded(title, second))
-            lines.append(Text.assemble(*(start if number == 0 else (" " * (first + second),)), line))
+    """The findings in columns, then how many there are of each kind."""
+    lines = [
+        Text.assemble((line.word, _STYLES[line.status] if line.word.strip() else ""), line.rest)
+        for line in check_lines(found.checks, width)
+    ]
     counts = {status: found.count(status) for status in ("ok", "warn", "fail")}
     summary = _("Failed: {fail}. Warnings: {warn}. Fine: {ok}.").format(**counts)
     return [*lines, Text(), Text(summary)]
-
-
-def _padded(text: str, cells: int) -> str:
-    return text + " " * (cells - cell_len(text))

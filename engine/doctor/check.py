@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.errors import EXIT_ENVIRONMENT, EXIT_OK
+from engine.errors import EXIT_ENVIRONMENT, EXIT_OK, packed, unpacked
 from engine.text import NOTHING, Phrase
 
 Status = Literal["ok", "warn", "fail"]
@@ -25,6 +25,15 @@ class Check:
         """As JSON, in English."""
         texts = {"title": self.title, "finding": self.finding, "remedy": self.remedy}
         return {"id": self.id, "status": self.status, **{name: str(text) for name, text in texts.items()}}
+
+    def packed(self) -> dict[str, Any]:
+        """As JSON whose words are still to be translated."""
+        return {name: packed(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def unpacked(cls, raw: dict[str, Any]) -> Check:
+        """Inverse of `packed`."""
+        return cls(**{name: unpacked(value) for name, value in raw.items()})
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ MESSAGES: dict[str, Message] = {
         "The gradient of step {step} is not finite; the step was not applied.",
         "Usual causes: learning_rate too high (try a third), fp16 overflow (use bf16).",
     ),
+    "no_gradient": Message(
+        "The gradient of the first step is exactly 0 (its loss: {loss}): nothing would be learned.",
+        "Usual causes: nothing in its samples is learned from (sft-wizard data check FILE shows it), a lora_target that "
+        "the answer does not depend on, fp16 underflow (use bf16).",
+    ),
     "tracker_unknown": Message("report_to: there is no tracker {name}.", "There are: {there}"),
     "tracker_missing": Message(
         "report_to: {name} needs the package {package}, which is not installed.",
@@ -86,9 +91,11 @@ MESSAGES: dict[str, Message] = {
     ),
     "gpu_required": Message(
         "A GPU is required here and none can be used: {reason}.",
-        "For a slow run on the CPU leave out --require-gpu and require_gpu.",
+        "{remedy} For a slow run on the CPU leave out --require-gpu and require_gpu.",
     ),
-    "no_gpu": Message("No GPU ({reason}): training on the CPU, which is slow for models above about 1B parameters."),
+    "no_gpu": Message(
+        "No GPU ({reason}): training on the CPU, which is slow for models above about 1B parameters.", "{remedy}"
+    ),
     "gpu_chosen": Message("Using {name} ({free} GiB free of {total} GiB), the one of {count} with most free memory."),
     "output_other": Message(
         "{folder} holds the result of another config or other data.",

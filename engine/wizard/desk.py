@@ -20,8 +20,11 @@ from engine.hardware import host, probe
 from engine.project import ProjectAnswers
 from engine.runs.folder import RunFolder
 from engine.runs.launch import python_module, worker_environment
+from engine.runs.results import Merging
+from engine.runs.retry import Retry
 from engine.storage import state_folder
 from engine.text import Phrase
+from engine.wizard.device import pinned
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
 
@@ -55,8 +58,12 @@ class Desk(Finder, Protocol):
         """Write the project and start its run."""
         ...
 
-    def resume(self, run: RunFolder, progress: Progress) -> Started:
-        """Start again what `run` was started with; the work goes on where it was saved."""
+    def resume(self, run: RunFolder, retry: Retry, progress: Progress) -> Started:
+        """Start again what `run` was started with, but for what is to be different."""
+        ...
+
+    def merge(self, merging: Merging, progress: Progress) -> Started:
+        """Start the merge of an adapter that was not merged."""
         ...
 
     def cancel(self) -> None:
@@ -88,12 +95,19 @@ class ProcessDesk:
             "answers": msgspec.to_builtins(answers, enc_hook=str),
             "preset": wizard.preset().name,
             "force": force,
+            "gpu": pinned(wizard),
         }
         return self._start(asked, str(answers.folder), progress)
 
-    def resume(self, run: RunFolder, progress: Progress) -> Started:
+    def resume(self, run: RunFolder, retry: Retry, progress: Progress) -> Started:
         """In a process of its own as well."""
-        return self._start({"do": "resume", "run": str(run.path)}, run.id, progress)
+        asked = {"do": "resume", "run": str(run.path), "retry": msgspec.to_builtins(retry)}
+        return self._start(asked, run.id, progress)
+
+    def merge(self, merging: Merging, progress: Progress) -> Started:
+        """In a process of its own as well."""
+        asked = {"do": "merge", "file": str(merging.file), "cwd": str(merging.cwd), "overrides": [*merging.overrides]}
+        return self._start(asked, str(merging.file), progress)
 
     def _start(self, asked: dict[str, Any], what: str, progress: Progress) -> Started:
         found = self._ask(asked, what, progress, ends_with_us=False)

@@ -19,12 +19,14 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Draft:
-    """answers: as in Wizard. step: id of the step that was reached. cwd: where the wizard was started."""
+    """answers: as in Wizard. step: id of the step that was reached. cwd: where the wizard was started. kept: when,
+    Unix time."""
 
     answers: dict[str, Any]
     step: str
     cwd: Path
     started: bool = False
+    kept: float = 0.0
 
     def wizard(self) -> Wizard:
         """A wizard that goes on from here; answers that this version does not know or take are dropped."""
@@ -37,10 +39,10 @@ class Draft:
 def _fits(wizard: Wizard, name: str, value: Any) -> bool:
     """Whether a value has the type of its question; whether it still holds is for the question's own check.
 
-    The choices of models, data and columns are found out later; of others the value has to be one.
+    The choices of GPUs, models, data and columns are found out later; of others the value has to be one.
     """
     question = table().get(name)
-    if question and question.kind == "choice" and name not in ("model", "data") and not name.startswith("map_"):
+    if question and question.kind == "choice" and name not in ("gpu", "model", "data") and not name.startswith("map_"):
         return value in [choice.value for choice in question.choices(wizard)]
     kinds: dict[Kind, tuple[type, ...]] = {
         "choice": (str, int, float),
@@ -68,10 +70,10 @@ def save(wizard: Wizard, reached: Step) -> None:
 def load() -> Draft | None:
     """The draft; None where there is none, or none that can be used."""
     try:
-        raw = json.loads(path().read_text(encoding="utf-8"))
+        raw, kept = json.loads(path().read_text(encoding="utf-8")), path().stat().st_mtime
         if raw["version"] != VERSION or not raw["answers"]:
             return None
-        draft = Draft(dict(raw["answers"]), step(raw["step"]).id, Path(raw["cwd"]), bool(raw["started"]))
+        draft = Draft(dict(raw["answers"]), step(raw["step"]).id, Path(raw["cwd"]), bool(raw["started"]), kept)
     except (OSError, ValueError, LookupError, TypeError, StopIteration):
         return None
     return draft if draft.cwd.is_dir() else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.hardware import GIB, Gpu
-from engine.hardware.users import is_busy, users
 from engine.text import Phrase, verbatim
+from engine.wizard.checkup import check_lines
 
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
@@ -16,54 +15,12 @@ if TYPE_CHECKING:
 
 def about(wizard: Wizard, step: str) -> list[Phrase]:
     """Lines of facts for a step; none while they are not known."""
-    found = {"hardware": _hardware, "model": _model, "data": _data, "preset": _preset, "settings": _none}
+    found = {"hardware": check_lines, "model": _model, "data": _data, "preset": _preset, "settings": _none}
     return found.get(step, _none)(wizard)
 
 
 def _none(wizard: Wizard) -> list[Phrase]:
     return []
-
-
-def _hardware(wizard: Wizard) -> list[Phrase]:
-    machine = wizard.found("hardware")
-    if machine is None:
-        return []
-    lines = [
-        Phrase(
-            "GPU {index}: {name}, {free} of {total} GB free",
-            {"index": gpu.label, "name": gpu.name, "free": f"{gpu.free / GIB:.1f}", "total": f"{gpu.total / GIB:.1f}"},
-        )
-        for gpu in machine.hardware.gpus
-    ]
-    lines += [line for gpu in machine.hardware.gpus for line in _caveats(gpu)]
-    lines += [note.text for note in machine.hardware.notes]
-    if machine.hardware.driver:
-        lines.append(Phrase("Driver: {version}", {"version": machine.hardware.driver}))
-    if not machine.hardware.gpus:
-        lines.append(Phrase("GPU: none ({reason})", {"reason": machine.hardware.reason}))
-    host = machine.host
-    lines.append(Phrase("Processor: {name}, {cores} cores", {"name": host.cpu, "cores": host.cores}))
-    memory = {"free": f"{host.free / GIB:.1f}", "total": f"{host.memory / GIB:.1f}"}
-    lines.append(Phrase("Memory: {free} of {total} GB free", memory))
-    best = machine.hardware.best()
-    if best is None:
-        lines.append(
-            Phrase("Without a GPU a small model learns in minutes, a large one in days. The built-in model is small.")
-        )
-    elif len(machine.hardware.gpus) > 1:
-        lines.append(Phrase("The run takes the one with most free memory: GPU {index}.", {"index": best.label}))
-    return lines
-
-
-def _caveats(gpu: Gpu) -> Iterator[Phrase]:
-    """What makes a card less than its name: others on it, no bf16, no memory of its own."""
-    if is_busy(gpu):
-        used = {"index": gpu.label, "used": f"{(gpu.used or 0) / GIB:.1f}", "who": users(gpu)}
-        yield Phrase("GPU {index}: {used} GB used by {who}", used)
-    if gpu.bf16 is False:
-        yield Phrase("GPU {index} has no bf16: fp16 is used.", {"index": gpu.label})
-    if gpu.unified:
-        yield Phrase("GPU {index} shares the processor's memory.", {"index": gpu.label})
 
 
 def _model(wizard: Wizard) -> list[Phrase]:

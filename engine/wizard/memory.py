@@ -29,6 +29,7 @@ from engine.memory.shape import ModelShape
 from engine.memory.starting import job_fits
 from engine.project import sample, train_values
 from engine.text import Phrase, listed
+from engine.wizard.device import machine_of, pinned
 from engine.wizard.table import table
 
 if TYPE_CHECKING:
@@ -134,14 +135,14 @@ def need(wizard: Wizard) -> Need | Unknown:
 
 def recommended(wizard: Wizard) -> Recommendation:
     """The preset to begin with: by model, settings and free memory as far as they are known."""
-    machine = wizard.found("hardware")
+    machine = machine_of(wizard)
     assert machine is not None
     shape, best, choice = wizard.shape(), machine.hardware.best(), presets()
     if shape is None or best is None:
         return recommend(machine.hardware, choice=choice)
     answers = wizard.project(replace=False)
     given = {**(sample(answers.sample).settings if answers.sample else {}), **answers.settings}
-    key = ("recommended", wizard.model(), repr(sorted(given.items())), repr(choice))
+    key = ("recommended", pinned(wizard), wizard.model(), repr(sorted(given.items())), repr(choice))
     if key not in wizard.reckoned:
         device = device_of(None, machine.hardware, machine.host)[0]
         found = recommend(machine.hardware, job_fits(shape, _NOT_COUNTED, device, given), choice)
@@ -209,7 +210,7 @@ def _too_large(wizard: Wizard, job: _Job, found: Fit) -> Phrase:
 
 
 def _job(wizard: Wizard, preset: Preset) -> _Job | Unknown:
-    machine = wizard.found("hardware")
+    machine = machine_of(wizard)
     if machine is None:
         return Unknown(Phrase("What this needs is not known: the machine has not been looked at."))
     found = wizard.found("model")
@@ -220,7 +221,7 @@ def _job(wizard: Wizard, preset: Preset) -> _Job | Unknown:
         reason = Phrase("What this model needs is not known: its config.json does not say.")
         return Unknown(reason, tuple(map(Problem.from_dict, found.get("unknown", ()))))
     values = train_values(wizard.project(replace=False), preset)
-    return _Job(shape, machine, values, (wizard.model(), repr(sorted(values.items()))))
+    return _Job(shape, machine, values, (pinned(wizard), wizard.model(), repr(sorted(values.items()))))
 
 
 def _need(wizard: Wizard, job: _Job) -> Need:

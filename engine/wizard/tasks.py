@@ -22,11 +22,12 @@ from engine.data.readers import SUFFIXES, read_rows
 from engine.data.registry import INFO_FILE, load_registry
 from engine.data.shapes import recognise
 from engine.data.transform import records_of
-from engine.errors import DataError, Problem, ProblemError
+from engine.errors import DataError, EnvironmentProblem, Problem, ProblemError
+from engine.hardware import probe
 from engine.memory.presets import presets
 from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, sample
-from engine.runs.control import again
 from engine.runs.folder import RunFolder
+from engine.runs.retry import Retry, started_again
 from engine.text import Phrase, one_line
 
 ROWS = 1000  # read of a data file: enough to know its columns and their use
@@ -36,6 +37,13 @@ MOST_FILES = 8
 MOST_SETS = 200
 
 Progress = Callable[[Phrase, int, int], None]
+
+
+def checks(subject: str, options: dict[str, str], progress: Progress) -> list[dict[str, Any]]:
+    """What `doctor` says of this machine, with the folder `subject`, as packed checks."""
+    from engine.doctor.examine import Sources, examine
+
+    return [check.packed() for check in examine(Sources(Path(subject), os.environ)).checks]
 
 
 def models(subject: str, options: dict[str, str], progress: Progress) -> list[dict[str, Any]]:
@@ -165,19 +173,34 @@ def _found(
     return found | {"preview": preview, "examples": examples or {}, "unusable": []}
 
 
-def start(answers: ProjectAnswers, preset: str, force: bool, progress: Progress) -> dict[str, Any]:
-    """Write the project and start its run, which needs nobody to watch it."""
+def start(answers: ProjectAnswers, preset: str, force: bool, gpu: str, progress: Progress) -> dict[str, Any]:
+    """Write the project and start its run, which needs nobody to watch it.
+
+    gpu: UUID of the one that it takes; empty for the one with most free memory then. Raises EnvironmentProblem where
+    the former cannot be used.
+    """
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        found = probe()
+        if not found.gpus:
+            raise EnvironmentProblem(Problem("gpu_not_there", {"uuid": gpu, "reason": found.reason}))
     chosen = next(found for found in presets() if found.name == preset)
     plan: list[PlannedFile] = plan_project(answers, chosen)
     apply_project(answers, plan, force=force)
     return _launch(answers.folder / "config.yaml", progress)
 
 
-def resume(run: Path, progress: Progress) -> dict[str, Any]:
-    """Start again what a run was started with; the work goes on where it was saved."""
-    found = again(RunFolder(run))
+def resume(run: Path, retry: Retry, progress: Progress) -> dict[str, Any]:
+    """Start again what a run was started with, but for what is to be different; the work goes on where it was saved."""
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["type"] == "progress":
+            progress(Phrase("Looking for settings that need less memory"), 0, 0)
+
+    found, notes = started_again(RunFolder(run), retry, listen)
     options = {"overrides": found.overrides, "require_gpu": found.require_gpu, "force": found.force, "cwd": found.cwd}
-    return _launch(found.source, progress, **options)
+    launched = _launch(found.source, progress, goes_on=found.goes_on, **options)
+    return launched | {"notes": [*(note.as_dict() for note in notes), *launched["notes"]]}
 
 
 def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:
@@ -195,7 +218,7 @@ def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     return found | {"config": str(config), "notes": notes}
 
 
-LOOKING = {"models": models, "model": model, "datasets": datasets, "data": data}
+LOOKING = {"checks": checks, "models": models, "model": model, "datasets": datasets, "data": data}
 
 
 def main() -> None:
@@ -213,13 +236,16 @@ def main() -> None:
         tell(progress=[msgspec.to_builtins(what), done, total])
 
     try:
-        if request["do"] in ("start", "resume"):
+        if request["do"] in ("start", "resume", "merge"):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if request["do"] == "resume":
-            result: Any = resume(Path(request["run"]), progress)
+            result: Any = resume(Path(request["run"]), Retry(**request["retry"]), progress)
+        elif request["do"] == "merge":
+            given = {"overrides": request["overrides"], "cwd": Path(request["cwd"])}
+            result = _launch(Path(request["file"]), progress, **given)
         elif request["do"] == "start":
             answers = msgspec.convert(request["answers"], ProjectAnswers, dec_hook=lambda kind, raw: kind(raw))  # paths
-            result = start(answers, request["preset"], request["force"], progress)
+            result = start(answers, request["preset"], request["force"], request["gpu"], progress)
         else:
             result = LOOKING[request["do"]](request["subject"], dict(request["options"]), progress)
         tell(result=result)

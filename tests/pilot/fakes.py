@@ -17,6 +17,7 @@ from engine.text import Phrase
 from engine.wizard.desk import Progress, Started
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
+from tests.pilot.checkups import checks_of
 from tests.unit.model_facts import model_facts
 from tui.app import WizardApp
 from tui.term import TRUE_COLOURS, TerminalProfile
@@ -76,6 +77,7 @@ class FakeDesk:
             self.gate.wait(20)
         canned = {
             "hardware": self.machine,
+            "checks": lambda options: checks_of(self.machine),
             "models": [{"name": "smollm2-135m", "size": "135M", "bytes": 270_000_000}],
             "model": lambda options: {
                 **model_facts(request.subject),

@@ -39,7 +39,7 @@ def asked(cwd: Path, question: Question) -> Wizard:
     if question.id.startswith("map_") or question.id in ("instruction", "system", "max_rows", "data_format"):
         return begun(cwd, data="file", data_file="rows.csv")
     ways = {"model_folder": {"model": "folder"}, "model_hub": {"model": "hub"}, "data_file": {"data": "file"}}
-    wizard = begun(cwd, **ways.get(question.id, {}))
+    wizard = begun(cwd, *((10.0, 70.0) if question.id == "gpu" else ()), **ways.get(question.id, {}))
     if not question.applies(wizard):  # a key for experts: only where a project that was opened has it
         wizard.answers[question.id] = question.default(wizard).value
     return wizard
@@ -152,25 +152,6 @@ def test_the_rank_moves_the_default_alpha(tmp_path: Path) -> None:
     assert wizard.answer("train.lora_rank", "8") == []
     assert wizard.value("train.lora_alpha") == 16
     assert not wizard.changed("train.lora_rank")
-
-
-def test_several_gpus_and_the_driver_are_shown(tmp_path: Path) -> None:
-    """On a shared server a person has to see which card the run will take."""
-    wizard = begun(tmp_path, 10.0, 70.0)
-    lines = [phrase.say() for phrase in about(wizard, "hardware")]
-    assert lines[:3] == [
-        "GPU 0: Card 0, 10.0 of 11.0 GB free",
-        "GPU 1: Card 1, 70.0 of 71.0 GB free",
-        "Driver: 580.95.05",
-    ]
-    assert "Processor: A processor, 8 cores" in lines
-    assert lines[-1] == "The run takes the one with most free memory: GPU 1."
-
-
-def test_no_gpu_is_told_with_its_reason(tmp_path: Path) -> None:
-    """It may be a driver that is not loaded, which a person can mend."""
-    wizard = begun(tmp_path)
-    assert "GPU: none (no GPU in this test)" in [phrase.say() for phrase in about(wizard, "hardware")]
 
 
 def test_what_a_machine_calls_itself_cannot_reach_the_terminal(tmp_path: Path) -> None:

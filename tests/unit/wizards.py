@@ -10,6 +10,7 @@ from typing import Any
 from engine.hardware import GIB, Gpu, Hardware, Host
 from engine.project import ProjectAnswers, apply_project, plan_project
 from engine.runs.folder import RunFolder
+from engine.runs.retry import Retry
 from engine.text import Phrase
 from engine.wizard.desk import Progress, Started, settle
 from engine.wizard.questions import Request
@@ -45,6 +46,8 @@ class HereDesk:
         self.asked.append(request)
         if request.what == "hardware":
             return self.machine
+        if request.what == "checks":
+            return []
         return LOOKING[request.what](request.subject, dict(request.options), progress)
 
     def start(self, wizard: Wizard, progress: Progress) -> Started:
@@ -54,7 +57,7 @@ class HereDesk:
         self.started.append(answers)
         return Started(None, answers.folder / "config.yaml", {"adapter": str(answers.folder / "saves")})
 
-    def resume(self, run: RunFolder, progress: Progress) -> Started:
+    def resume(self, run: RunFolder, retry: Retry, progress: Progress) -> Started:
         raise NotImplementedError
 
     def cancel(self) -> None:

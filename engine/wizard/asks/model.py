@@ -10,6 +10,8 @@ from engine.memory.places import device_of
 from engine.memory.recommended import RecommendedModel, known_model, recommended_models
 from engine.text import Phrase, verbatim
 from engine.wizard.asks.checks import is_given
+from engine.wizard.browsing import Wanted
+from engine.wizard.device import chosen, machine_of
 from engine.wizard.questions import Choice, Default, Question
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def questions() -> list[Question]:
             lambda wizard: Default(""),
             applies=lambda wizard: bool(wizard.value("model") == FOLDER),
             check=is_given,
+            wanted=Wanted(models=True),
         ),
         Question(
             "model_hub",
@@ -84,7 +87,7 @@ def _models(wizard: Wizard) -> tuple[Choice, ...]:
 
 def _offered(wizard: Wizard) -> list[RecommendedModel]:
     """The best few models for the machine; none while that is not known."""
-    machine = wizard.found("hardware")
+    machine = machine_of(wizard)
     if machine is None:
         return []
     device = device_of(None, machine.hardware, machine.host)[0]
@@ -95,7 +98,8 @@ def _first_model(wizard: Wizard) -> Default:
     offered = _offered(wizard)
     if not offered or is_builtin(offered[0].name):
         return Default(ALIAS, Phrase("runs everywhere and needs no account"))
-    free = f"{wizard.found('hardware').hardware.best().free / GIB:.0f}"
+    card = chosen(wizard)
+    free = f"{(card.free if card else 0) / GIB:.0f}"
     return Default(offered[0].name, Phrase("trains well in the {free} GB that are free here", {"free": free}))
 
 
