@@ -121,8 +121,8 @@ def run(
     """Do what a config says, in a worker of its own, and wait for it.
 
     The same config again resumes an interrupted run and leaves a finished one alone; `fresh` moves what is there aside.
-    `force` trains on data that would ruin a run (engine.data.gate). `goes_on`: training that another config of ours began
-    in the same folder is gone on with, as its own.
+    `force` trains on data that would ruin a run (engine.data.gate). `goes_on`: what another config of ours trained in
+    the same folder is gone on with, as its own.
     `listen` gets every event; `progress` what is done before the worker starts. Raises ConfigError, DataError and
     EnvironmentProblem for everything that is found before the start; afterwards the exit code tells.
     """

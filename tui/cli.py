@@ -355,11 +355,26 @@ def stop(
 
 
 @app.command()
-def resume(run: Run = None, detach: Detach = False, as_json: Json = False) -> None:
-    """Go on with a run that was stopped, failed or died: the same file and settings, from the last checkpoint."""
+def resume(
+    run: Run = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a training key, several times.")
+    ] = None,
+    smaller: Annotated[
+        bool, typer.Option("--smaller", help="Change settings so that it needs less memory: exact changes first.")
+    ] = False,
+    force: Force = False,
+    detach: Detach = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped, failed or died: the same file and settings, from the last checkpoint.
+
+    Where its checkpoints do not fit what --set or --smaller changes it begins anew; what is there is moved aside.
+    """
+    from engine.runs.retry import Retry, settings_of
     from tui.runs import resume_run
 
-    raise typer.Exit(resume_run(run, detach, as_json))
+    raise typer.Exit(resume_run(run, Retry(settings_of(overrides or []), smaller, force), detach, as_json))
 
 
 @app.command()

@@ -14,6 +14,8 @@ from engine import pipeline
 from engine.config.jobs import load_job
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
+from engine.runs.results import Results, results
+from tui.finishpage import page
 from tui.phases import proof_words
 from tui.report import Report, command, duration
 from tui.words import _
@@ -31,12 +33,14 @@ def replay_file(
     only: str | None = None,
     detach: bool = False,
     fit: bool = False,
+    goes_on: bool = False,
     cwd: Path | None = None,
 ) -> int:
     """Run a config and return the exit code. `only`: the command takes just that kind of file.
 
     `fit`: settings with which the job would not fit into memory are changed first. `force`: data that would ruin a run
-    does not stop it. `detach`: start it and return. `cwd`: where relative paths of a bare file begin, if not here.
+    does not stop it. `detach`: start it and return. `goes_on`: as `pipeline.run` has it. `cwd`: where relative paths
+    of a bare file begin, if not here.
     """
     try:
         if only:
@@ -59,6 +63,7 @@ def replay_file(
                     fresh=fresh,
                     require_gpu=require_gpu,
                     force=force,
+                    goes_on=goes_on,
                     listen=report.event,
                     progress=report.progress,
                     outlives_viewer=True,
@@ -71,6 +76,7 @@ def replay_file(
                     fresh=fresh,
                     require_gpu=require_gpu,
                     force=force,
+                    goes_on=goes_on,
                     listen=report.event,
                     progress=report.progress,
                     has_terminal=has_terminal(),
@@ -120,13 +126,19 @@ def tell_outcome(outcome: pipeline.Outcome, report: Report, file: Path) -> None:
         again = f"{command()} attach {outcome.run.id}"
         report.say(_("The run goes on. To watch it again: {command}").format(command=again))
     elif outcome.exit_code == EXIT_OK:
-        tell_proof(report)
         report.say(_("Done in {time}.").format(time=duration(report.seconds)))
     elif outcome.event and outcome.event.get("outcome") == "stopped":
         line = _("Stopped. What was learned is saved; to go on: {command}")
         report.say(line.format(command=f"{command()} --replay {shlex.quote(str(file))}"))
     elif outcome.run and outcome.exit_code == EXIT_FAILED:
         report.say(_("The log has the details: {path}").format(path=outcome.run.log_file))
+    if outcome.exit_code == EXIT_OK and outcome.outputs and not outcome.left_running:
+        tell_use(results(outcome.run, file.absolute(), outcome.outputs), report)
+
+
+def tell_use(found: Results, report: Report) -> None:
+    """What was made, how it came out and how it is used, as the wizard's last screen has it."""
+    report.say("\n".join(["", *page(found, report.console.width), ""]))
 
 
 def tell_outputs(outputs: Mapping[str, str]) -> None:

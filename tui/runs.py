@@ -19,10 +19,11 @@ from engine.runs import control, index
 from engine.runs.folder import RunFolder
 from engine.runs.lock import Place
 from engine.runs.logs import LogReader
+from engine.runs.retry import Retry, started_again
 from engine.runs.status import Status, status
 from engine.text import one_line
-from tui.phases import duration, state_title
-from tui.report import command
+from tui.phases import age, duration, state_title
+from tui.report import Report, command
 from tui.running import replay_file
 from tui.words import _
 
@@ -66,13 +67,16 @@ def stop_run(given: str | None, kill: bool) -> int:
     return EXIT_OK if now.state in ("stopped", "finished") else EXIT_FAILED
 
 
-def resume_run(given: str | None, detach: bool, as_json: bool) -> int:
-    """Run again what `given` was started with; the work goes on where it was saved."""
+def resume_run(given: str | None, retry: Retry, detach: bool, as_json: bool) -> int:
+    """Run again what `given` was started with, but for what is to be different; the work goes on where it was saved."""
     run = index.find(given)
     if status(run).state == "finished":
         _say(_("Run {run} is finished: there is nothing to resume.").format(run=run.id))
         return EXIT_OK
-    found = control.again(run)
+    with Report() as report:
+        found, notes = started_again(run, retry, report.event)
+        for note in notes:
+            report.problem(note)
     return replay_file(
         found.source,
         found.overrides,
@@ -82,6 +86,7 @@ def resume_run(given: str | None, detach: bool, as_json: bool) -> int:
         require_gpu=found.require_gpu,
         force=found.force,
         detach=detach,
+        goes_on=found.goes_on,
         cwd=found.cwd,
     )
 
@@ -135,7 +140,7 @@ def _table(found: list[tuple[RunFolder, Status]]) -> Table:
             state_title(now.state),
             f"{now.step}/{now.total}" if now.total else "",
             f"{now.loss:.4f}" if now.loss is not None else "",
-            _age(_seconds_old(run)),
+            age(_seconds_old(run)),
             _size(control.size_of(run.path)),
             now.host,
         ]
@@ -171,17 +176,6 @@ def _seconds_old(run: RunFolder) -> float:
     except ValueError:  # a folder that was renamed
         began = os.stat(run.config_file).st_mtime  # noqa: PTH116
     return max(0.0, time.time() - began)
-
-
-def _age(seconds: float) -> str:
-    """In one unit: 40 s, 12 min, 5 h, 3 d."""
-    if seconds < 90:
-        return _("{n} s").format(n=int(seconds))
-    if seconds < 5400:
-        return _("{n} min").format(n=int(seconds / 60))
-    if seconds < 172_800:
-        return _("{n} h").format(n=int(seconds / 3600))
-    return _("{n} d").format(n=int(seconds / 86_400))
 
 
 def _size(count: float) -> str:

@@ -41,6 +41,26 @@ def cpu_quota(root: Path) -> float | None:
     return min(found, default=None)
 
 
+def kills(root: Path = Path("/")) -> dict[str, str | int]:
+    """How often the kernel has killed for want of memory: {file: where that is counted, count}; empty where it is not.
+
+    Counted for our group; where it has no count of its own, for the whole machine.
+    """
+    folders = [folder / name for folder in _groups(root, "memory") for name in ("memory.events", "memory.oom_control")]
+    for file in (*folders, root / "proc/vmstat"):
+        if (count := kills_in(file)) is not None:
+            return {"file": str(file), "count": count}
+    return {}
+
+
+def kills_in(file: Path) -> int | None:
+    """The count of a file that `kills` named; None where there is none."""
+    with contextlib.suppress(OSError):
+        if found := re.search(r"^oom_kill (\d+)", file.read_text(), re.MULTILINE):
+            return int(found.group(1))
+    return None
+
+
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """Folders from our group up to the top of what is mounted, of the hierarchy that has the controller.
 

@@ -47,7 +47,7 @@ class Forecast:
     others: the other GPUs. needed, evaluation: bytes at the peak of training and, where that is higher, of measuring.
     verdict: fits; tight, which is within the error of the figure; or no. fit: the fewest changes that suffice, or the
     most that can be done; smaller: models to take where that is not enough. prefix: of keys on the command line.
-    problems: what is not known or was assumed.
+    problems: what is not known or was assumed. case: what the figures were reckoned for; None where there are none.
     """
 
     file: str
@@ -67,6 +67,8 @@ class Forecast:
     smaller: tuple[str, ...] = ()
     prefix: str = ""
     problems: tuple[Problem, ...] = ()
+    config: TrainConfig | None = None
+    case: Case | None = None
 
     @property
     def needed(self) -> int:
@@ -177,7 +179,7 @@ def forecast_job(
     trained = 0
     if job.train and config and config.do_train:
         base = find_base(config)
-        found = replace(found, model=config.model_name_or_path, problems=(*found.problems, *base.problems))
+        found = replace(found, config=config, model=config.model_name_or_path, problems=(*found.problems, *base.problems))
         data = _data(job, base, count, counted, listen)
         found = replace(found, data=data.shape, problems=(*found.problems, *data.problems))
         if base.shape is not None:
@@ -242,6 +244,7 @@ def _training(found: Forecast, job: Job, base: FoundModel, data: FoundData, mach
         estimate=_with_aim(settled.estimate, case),
         evaluation=settled.evaluation,
         verdict=settled.verdict,
+        case=settled.case,
         layers=len(shape.layers),
         outlook=_outlook(job, base, data, recipe, trained),
         problems=(*found.problems, *settled.problems),

@@ -41,6 +41,10 @@ MESSAGES: dict[str, Message] = {
         "lora_target: all takes every linear layer.",
     ),
     "merge_not_known": Message("What the merge needs is not known: {name} is not on this machine."),
+    "nothing_smaller": Message(
+        "No setting of this job would save memory any more.",
+        "Take a smaller model ({smaller}), or end what else uses the device.",
+    ),
     "nothing_fits": Message(
         "No change of the settings makes this job fit: it needs {needed} GB at least, {free} GB are free.",
         "Take a smaller model ({smaller}) or a GPU with more free memory; sft-wizard estimate shows the parts.",

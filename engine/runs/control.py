@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import shutil
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +30,14 @@ How = Literal["signal", "file", "killed"]
 
 @dataclass(frozen=True)
 class Again:
-    """What a run was started with, as `pipeline.run` takes it."""
+    """What a run was started with, as `pipeline.run` takes it. goes_on: see there."""
 
     source: Path
     overrides: list[str]
     require_gpu: bool
     force: bool
     cwd: Path | None
+    goes_on: bool = False
 
 
 def again(run: RunFolder) -> Again:
@@ -109,7 +112,7 @@ def killed(run: RunFolder) -> None:
     if held(run.lock_file):
         return
     with contextlib.suppress(OSError):  # a full disk may be why it was killed
-        problem = Problem("killed", {"log": str(run.log_file)})
+        problem = Problem("killed", {"log": str(run.log_file), "by": f"{getpass.getuser()}@{socket.gethostname()}"})
         EventLog(run.events_file).write("failed", **problem.as_dict(), also=[], exit_code=EXIT_FAILED)
         run.update_state(state="failed", exit_code=EXIT_FAILED, code=problem.code)
 

@@ -152,7 +152,8 @@ class Viewer:
         how = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
         with contextlib.suppress(OSError):  # a full disk may be what it died of
             run.update_state(state="crashed", exit_code=EXIT_FAILED, how=how)
-        return self._failed(Problem("crashed", {"how": how, "log": str(run.log_file)}))
+        cause = problems(run, status(run), None, Place.here())
+        return self._failed(cause[0] if cause else Problem("crashed", {"how": how, "log": str(run.log_file)}))
 
     def _failed(self, problem: Problem) -> Ending:
         event = {"type": "failed", **problem.as_dict(), "exit_code": EXIT_FAILED}

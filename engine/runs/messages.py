@@ -36,11 +36,17 @@ MESSAGES: dict[str, Message] = {
         "The worker is gone and left no word. Often this is the system's out-of-memory killer.",
         "See the end of {log}. sft-wizard resume goes on from the last checkpoint.",
     ),
+    "crashed_memory": Message(
+        "The system's out-of-memory killer ended the worker: the memory of the machine or of its container was full.",
+        "Less of it is needed with a smaller cutoff_len or model, or where nothing else runs beside. sft-wizard resume "
+        "goes on from the last checkpoint. The log: {log}",
+    ),
     "crashed_reboot": Message(
         "The machine was restarted while the run was going.",
         "sft-wizard resume goes on from the last checkpoint. The log: {log}",
     ),
     "killed": Message("Killed on request, without saving.", "sft-wizard resume goes on from the last checkpoint."),
+    "retry_smaller": Message("Started again with less memory: {changes}."),
     "no_runs": Message(
         "There are no runs yet, or none that this user's index knows.",
         "Start one with: sft-wizard --replay FILE. The path of a run folder always works.",

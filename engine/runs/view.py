@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Problem, ProblemError
+from engine.hardware.cgroups import kills_in
 from engine.runs.events import Event, EventReader
 from engine.runs.folder import RunFolder
 from engine.runs.lock import Place
@@ -219,10 +220,23 @@ def problems(run: RunFolder, status: Status, closing: Event | None, here: Place)
         )
     if status.state != "crashed":
         return ()
-    log, how = str(run.log_file), run.state().get("how")
-    if how:
-        return (Problem("crashed", {"how": how, "log": log}),)
-    return (Problem("crashed_reboot" if died_by_reboot(run, here) else "crashed_unseen", {"log": log}),)
+    log, state = str(run.log_file), run.state()
+    if not state.get("how") and died_by_reboot(run, here):
+        return (Problem("crashed_reboot", {"log": log}),)
+    if _ran_out(state):
+        return (Problem("crashed_memory", {"log": log}),)
+    if state.get("how"):
+        return (Problem("crashed", {"how": state["how"], "log": log}),)
+    return (Problem("crashed_unseen", {"log": log}),)
+
+
+def _ran_out(state: dict[str, Any]) -> bool:
+    """Whether the kernel has killed for want of memory since the worker began, where its group is counted."""
+    counted = state.get("kills")
+    if not isinstance(counted, dict) or state.get("how", "SIGKILL") != "SIGKILL":
+        return False
+    now, before = kills_in(Path(str(counted.get("file")))), counted.get("count")
+    return isinstance(before, int) and now is not None and now > before
 
 
 def _problem(raw: dict[str, Any]) -> Problem:

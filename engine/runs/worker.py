@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Any
 
 from engine.errors import EXIT_ENVIRONMENT, EXIT_FAILED, Problem, ProblemError, StopRequested
+from engine.hardware.cgroups import kills
 from engine.outputs import lock_path
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
@@ -34,6 +35,7 @@ from engine.runs.lock import FolderLock, Holder
 HEARTBEAT_SECONDS = 5.0
 PROGRESS_SECONDS = 0.5
 # Modules with `run(work)`; they import torch, so they are imported only here.
+_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing")
 STEPS = {"train": "engine.train.work", "merge": "engine.merge.work", "answers": "engine.chat.work"}
 
 
@@ -113,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
             events.write(
                 "run_started", run=run.id, steps=steps, pid=os.getpid(), versions=work.config.get("versions", {})
             )
+            run.update_state(kills=kills())
         run.update_state(state="running", step=step, pid=os.getpid())
         work.poll()
         importlib.import_module(STEPS[step]).run(work)
@@ -146,7 +149,7 @@ def explain(error: BaseException) -> tuple[tuple[Problem, ...], int]:
         return (Problem("oom", {"reason": text[:300]}),), EXIT_FAILED
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (Problem("disk_full", {"path": str(error.filename or "")}),), EXIT_ENVIRONMENT
-    if "No space left on device" in text:
+    if any(words in text for words in _DISK_WORDS):
         return (Problem("disk_full", {"path": ""}),), EXIT_ENVIRONMENT
     if isinstance(error, ImportError):
         return (Problem("missing_package", {"name": error.name or text[:100], "reason": text[:200]}),), EXIT_ENVIRONMENT

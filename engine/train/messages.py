@@ -63,8 +63,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "no_gradient": Message(
         "The gradient of the first step is exactly 0 (its loss: {loss}): nothing would be learned.",
-        "Usual causes: nothing in its samples is learned from (sft-wizard data check FILE shows it), a lora_target that "
-        "the answer does not depend on, fp16 underflow (use bf16).",
+        "Usual causes: nothing in its samples is learned from (sft-wizard data check FILE shows it), a lora_target "
+        "that the answer does not depend on, fp16 underflow (use bf16).",
     ),
     "tracker_unknown": Message("report_to: there is no tracker {name}.", "There are: {there}"),
     "tracker_missing": Message(

@@ -46,12 +46,15 @@ class Reporter(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # With fp16 the scaler itself skips a step whose gradients overflow.
-        if args.fp16:
-            return
         gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
-        if gradients and not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+        if not gradients:  # moved inside backward, or kept elsewhere
+            return
+        norm = torch.nn.utils.get_total_norm(gradients)
+        # With fp16 the scaler itself skips a step whose gradients overflow.
+        if not args.fp16 and not torch.isfinite(norm):
             raise RunError(Problem("nan_gradient", {"step": state.global_step + 1}))
+        if state.global_step == 0 and norm == 0:
+            raise RunError(Problem("no_gradient", {"loss": round(self.trainer.step_loss, 4)}))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         now = time.monotonic()

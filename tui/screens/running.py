@@ -13,6 +13,7 @@ from textual.message import Message
 from engine.errors import Problem
 from engine.runs import control
 from engine.runs.folder import RunFolder
+from engine.runs.retry import Retry
 from engine.runs.view import Snapshot
 from engine.text import Phrase
 from engine.wizard.desk import Started
@@ -238,7 +239,7 @@ class RunScreen(StepScreen):
         def progress(what: Phrase, done: int, total: int) -> None:
             self.app.post_message(Progressed(what, done, total))
 
-        return Resumed(self.wizard_app.desk.resume(run, progress))
+        return Resumed(self.wizard_app.desk.resume(run, Retry(), progress))
 
     def on_stop_asked(self, message: StopAsked) -> None:
         """The run stops, or says why not."""

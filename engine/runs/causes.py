@@ -1,0 +1,286 @@
+"""What can be done about each kind of failure, the likeliest way first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Problem
+from engine.memory.remedies import yaml_value
+from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Row
+from engine.runs.retry import Retry
+from engine.runs.view import Snapshot
+from engine.text import NOTHING, Phrase, verbatim
+
+LEAST_CUTOFF = 256
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run and the problem that is looked at. train: its resolved training keys."""
+
+    seen: Snapshot
+    problem: Problem
+    train: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+
+
+def ways(case: Case) -> Iterator[Fix]:
+    """Those of the problem's code; data files have hundreds of codes and one set of ways."""
+    data = case.problem.code.startswith(("data_", "dataset_"))
+    return _BY_CODE.get(case.problem.code, _data if data else _plain)(case)
+
+
+# The ways
+
+
+def saved(seen: Snapshot) -> int | None:
+    """The step that a run goes on from; None where nothing was saved."""
+    resumed: int | None = seen.facts.get("resumed", {}).get("step")
+    return seen.checkpoint if seen.checkpoint is not None else resumed
+
+
+def resume(seen: Snapshot, why: Phrase = NOTHING) -> Fix:
+    """The same again, from where its work was saved."""
+    step = saved(seen)
+    if seen.step_now != "train":
+        label = Phrase("Try again: what was trained is kept")
+    elif step is None:
+        label = Phrase("Try again from the beginning")
+    else:
+        label = Phrase("Go on from step {step}", {"step": step})
+    return Fix(label, why, Retry())
+
+
+def with_settings(settings: Mapping[str, Any], why: Phrase = NOTHING) -> Fix:
+    """Again with training keys set anew."""
+    shown = ", ".join(f"{name}: {yaml_value(value)}" for name, value in settings.items())
+    return Fix(Phrase("Try again with {settings}", {"settings": shown}), why, Retry(settings))
+
+
+def _smaller(why: Phrase = NOTHING) -> Fix:
+    why = why if why.text else Phrase("Settings are changed for it: those first that leave the result the same.")
+    return Fix(Phrase("Try again with less memory"), why, Retry(smaller=True))
+
+
+def _edit(key: str, value: Any = None, why: Phrase = NOTHING) -> Fix:
+    return Fix(Phrase("Change {key} in your answers", {"key": key}), why, Edit(key, value))
+
+
+def to_answers(step: str, why: Phrase = NOTHING) -> Fix:
+    """Back to a step of the wizard."""
+    labels = {
+        "model": Phrase("Choose another model"),
+        "data": Phrase("Choose other data, or other columns of it"),
+        "review": Phrase("Back to your answers, which are all kept"),
+    }
+    return Fix(labels[step], why, Answers(step))
+
+
+def _command(label: Phrase, line: str) -> Fix:
+    return Fix(label, verbatim(line), Command(line))
+
+
+def rows(seen: Snapshot) -> list[Fix]:
+    """The first places that the problems name."""
+    found = []
+    for problem in seen.problems:
+        if problem.file and problem.line:
+            values = {"line": problem.line, "file": Path(problem.file).name}
+            found.append(Fix(Phrase("Show line {line} of {file}", values), NOTHING, Row(problem.file, problem.line)))
+    return found[:2]
+
+
+# The causes
+
+
+def _plain(case: Case) -> Iterator[Fix]:
+    """Whatever has no ways of its own; where a key is named it can be changed."""
+    if case.seen.status.state == "failed" and case.problem.key:
+        yield _edit(case.problem.key)
+    yield resume(case.seen)
+
+
+def _memory(case: Case) -> Iterator[Fix]:
+    if case.seen.step_now != "train":  # what is set there is training's
+        yield resume(case.seen, Phrase("Helps where another program held the memory."))
+        return
+    yield _smaller()
+    if case.problem.code != "memory_too_small":
+        yield resume(case.seen, Phrase("As it was: helps where another program held the memory."))
+    cutoff, rank = case.train.get("cutoff_len"), case.train.get("lora_rank")
+    if isinstance(cutoff, int) and cutoff // 2 >= LEAST_CUTOFF:
+        yield _edit("cutoff_len", cutoff // 2, Phrase("Shorter samples: what is longer is cut."))
+    elif isinstance(rank, int) and rank > 8:
+        yield _edit("lora_rank", rank // 2, Phrase("A smaller adapter."))
+
+
+def _measuring_memory(case: Case) -> Iterator[Fix]:
+    if case.train.get("per_device_eval_batch_size", 1) > 1:
+        yield with_settings({"per_device_eval_batch_size": 1}, Phrase("The same figures; measuring takes longer."))
+    yield from _memory(case)
+
+
+def _not_finite(case: Case) -> Iterator[Fix]:
+    codes = {problem.code for problem in case.seen.warnings}
+    if case.train.get("fp16") and "bf16_to_fp16" not in codes:
+        yield with_settings({"fp16": False, "bf16": True}, Phrase("float16 overflows where bfloat16 does not."))
+    rate = case.train.get("learning_rate")
+    if isinstance(rate, int | float) and rate > 0:
+        third = float(f"{rate / 3:.2g}")
+        yield with_settings({"learning_rate": third}, Phrase("A third of before, from the beginning: smaller steps."))
+        yield _edit("learning_rate", third)
+    if saved(case.seen) is not None:
+        yield resume(case.seen, Phrase("As it was: helps where a single sum went wrong."))
+
+
+def _no_gradient(case: Case) -> Iterator[Fix]:
+    yield _command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
+    if case.train.get("fp16"):
+        yield with_settings({"fp16": False, "bf16": True}, Phrase("What is too small for float16 becomes 0."))
+    if case.train.get("lora_target") not in (None, "all"):
+        yield with_settings({"lora_target": "all"}, Phrase("Every linear layer learns."))
+    yield _edit("template")
+
+
+def _disk(case: Case) -> Iterator[Fix]:
+    yield Fix(Phrase("See what can be deleted"), Phrase("Old runs and checkpoints, with their sizes."), Disk())
+    yield resume(case.seen, Phrase("Once there is room."))
+    if case.train.get("save_total_limit") != 1 and case.seen.step_now == "train":
+        yield with_settings({"save_total_limit": 1}, Phrase("Keeps the newest checkpoint only."))
+
+
+def _killed(case: Case) -> Iterator[Fix]:
+    yield resume(case.seen)
+
+
+def _crashed(case: Case) -> Iterator[Fix]:
+    yield resume(case.seen)
+    if case.problem.code != "crashed_reboot" and case.seen.step_now == "train":
+        yield _smaller(Phrase("Where the memory of the machine was full."))
+
+
+def _package(case: Case) -> Iterator[Fix]:
+    params = case.problem.params
+    given = str(params.get("package") or params.get("name") or "")
+    name = _PACKAGES.get(case.problem.code) or _PIP.get(given.partition(".")[0], given.partition(".")[0])
+    yield _command(Phrase("Install {package}", {"package": name}), f"pip install {shlex.quote(name)}")
+    yield resume(case.seen, Phrase("Once it is installed."))
+    if case.problem.code == "tracker_missing":
+        yield with_settings({"report_to": "none"}, Phrase("Without that tracker."))
+    elif case.problem.code == "optimiser_package":
+        yield with_settings({"optim": "adamw_torch"}, Phrase("Another optimiser, which needs nothing."))
+    elif case.problem.key:
+        yield _edit(case.problem.key)
+
+
+_PACKAGES = {
+    "bitsandbytes_missing": "sft-wizard[gpu]",
+    "liger_missing": "sft-wizard[gpu]",
+    "predict_packages": "sft-wizard[predict]",
+}
+_PIP = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "google": "protobuf"}  # by the name of the import
+
+
+def _model(case: Case) -> Iterator[Fix]:
+    if _gated(case.problem):
+        yield _command(Phrase("Log in, after its licence was accepted on the hub"), "hf auth login")
+        yield resume(case.seen, Phrase("Once you are logged in."))
+        yield to_answers("model")
+    else:
+        yield to_answers("model")
+        yield resume(case.seen, Phrase("Helps where the hub could not be reached."))
+
+
+def _gated(problem: Problem) -> bool:
+    return "gated" in problem.code or "gated" in str(problem.params.get("reason", ""))
+
+
+def _hub_set(case: Case) -> Iterator[Fix]:
+    if _gated(case.problem):
+        yield _command(Phrase("Log in, after its terms were accepted on the hub"), "hf auth login")
+    yield resume(case.seen, Phrase("Once it can be reached."))
+    yield to_answers("data")
+
+
+def _data(case: Case) -> Iterator[Fix]:
+    yield from rows(case.seen)
+    yield to_answers("data")
+    yield _command(Phrase("Check the data, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
+    yield resume(case.seen, Phrase("Once the data is corrected."))
+
+
+def _cut(case: Case) -> Iterator[Fix]:
+    """No answer, or no end of one, is left of a sample."""
+    params = case.problem.params
+    for name in ("longest", "at_least"):
+        if isinstance(params.get(name), int) and params[name] != case.train.get("cutoff_len"):
+            why = Phrase("Every sample stays whole, at the cost of memory.") if name == "longest" else NOTHING
+            yield with_settings({"cutoff_len": params[name]}, why)
+    yield _edit("cutoff_len", params.get("longest"))
+    yield from _data(case)
+
+
+def _template(case: Case) -> Iterator[Fix]:
+    """The template does not fit the model, or hides what is to be learned."""
+    params = case.problem.params
+    near = params.get("nearest") or params.get("usable")
+    near = near[0] if isinstance(near, list) and near else near
+    suggested = near if isinstance(near, str) and near else _TEMPLATES.get(case.problem.code, "auto")
+    if suggested != case.train.get("template"):
+        yield with_settings({"template": suggested}, _TEMPLATE_WHY[suggested == "auto"])
+    yield _edit("template", suggested)
+    yield _command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
+    if case.problem.code in ("end_mark_masked", "end_mark_not_written"):
+        why = Phrase("The model will not learn where an answer ends.")
+        yield Fix(Phrase("Train as it is"), why, Retry(force=True))
+
+
+_TEMPLATES = {
+    "all_labels_masked": "default",
+    "no_chat_template": "default",
+    "tokenizer_not_fast": "default",
+    "end_mark_masked": "default",
+    "end_mark_not_written": "default",
+    "chat_template_refuses_prompt": "default",
+}
+_TEMPLATE_WHY = {
+    True: Phrase("The chat template that came with the model."),
+    False: Phrase("A template that marks every answer and its end."),
+}
+
+
+def _ids(case: Case) -> Iterator[Fix]:
+    yield with_settings({"resize_vocab": True}, Phrase("The model's embedding grows with the tokenizer."))
+    yield _edit("template", "auto")
+    yield to_answers("model")
+
+
+def _checkpoint(case: Case) -> Iterator[Fix]:
+    why = Phrase("The newest checkpoint that is whole is found by itself.")
+    yield with_settings({"resume_from_checkpoint": None}, why)
+
+
+_Ways = Callable[[Case], Iterator[Fix]]
+_BY_CODE: dict[str, _Ways] = {
+    **dict.fromkeys(("oom", "memory_too_small", "crashed_memory"), _memory),
+    "oom_measuring": _measuring_memory,
+    **dict.fromkeys(("nan_loss", "nan_gradient"), _not_finite),
+    "no_gradient": _no_gradient,
+    **dict.fromkeys(("disk_full", "disk_too_small", "merge_disk_full"), _disk),
+    "killed": _killed,
+    **dict.fromkeys(("crashed", "crashed_unseen", "crashed_reboot"), _crashed),
+    **dict.fromkeys(("missing_package", "tracker_missing", "optimiser_package", *_PACKAGES), _package),
+    **dict.fromkeys(("model_missing", "model_gated", "model_offline", "model_folder_incomplete"), _model),
+    **dict.fromkeys(("hub_set_gated", "hub_set_offline", "hub_set_unreachable", "hub_set_unknown"), _hub_set),
+    **dict.fromkeys(("dataset_no_usable_row", "no_rows", "no_rows_left", "rows_dropped", "data_gave_up"), _data),
+    **dict.fromkeys(("cutoff_leaves_no_answer", "end_mark_cut"), _cut),
+    **dict.fromkeys(("all_labels_masked", "end_mark_masked", "end_mark_not_written", "no_chat_template"), _template),
+    **dict.fromkeys(("template_needs_new_tokens", "template_needs_markers", "chat_template_refuses_prompt"), _template),
+    **dict.fromkeys(("unknown_template", "unknown_template_near", "template_removed", "tokenizer_not_fast"), _template),
+    "ids_beyond_embedding": _ids,
+    **dict.fromkeys(("checkpoint_unusable", "nothing_to_resume"), _checkpoint),
+}

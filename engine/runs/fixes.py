@@ -1,0 +1,54 @@
+"""What can be done about a run that did not end well, the likeliest way first. Front ends give each way a key or line.
+
+Pure: from what is known of the run and its resolved config to a list; nothing is looked up and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.runs.actions import Answers, Edit, Fix, Log
+from engine.runs.causes import Case, resume, rows, to_answers, ways, with_settings
+from engine.runs.view import Snapshot
+from engine.text import NOTHING, Phrase
+
+MOST = 9  # a key each
+
+
+def fixes(seen: Snapshot, config: Mapping[str, Any], *, ours: bool = False) -> list[Fix]:
+    """For a run that failed, crashed or was stopped; of one that goes on or is done, none.
+
+    config: the run's config.yaml. ours: the answers behind the run are at hand, so that they can be changed.
+    """
+    if seen.status.state not in ("failed", "crashed", "stopped"):
+        return []
+    raw = config.get("train")
+    train = raw.get("config", {}) if isinstance(raw, dict) else {}
+    file = str(config.get("file", ""))
+    found = [resume(seen)]
+    if seen.problems:
+        case = Case(seen, seen.problems[0], train if isinstance(train, dict) else {}, file)
+        found = [*ways(case), *rows(seen)]
+    found += [to_answers("review")] if ours and seen.status.state != "stopped" else []
+    found.append(Fix(Phrase("Read the whole log"), NOTHING, Log()))
+    if not ours:
+        found = [fix for fix in map(_without_answers, found) if fix is not None]
+    return _distinct(found)[:MOST]
+
+
+def _without_answers(fix: Fix) -> Fix | None:
+    """The same where there are no answers to go back to: a value is set beside the file, a step has no screen."""
+    if isinstance(fix.action, Answers):
+        return None
+    if isinstance(fix.action, Edit):
+        return with_settings({fix.action.key: fix.action.value}, fix.why) if fix.action.value is not None else None
+    return fix
+
+
+def _distinct(found: list[Fix]) -> list[Fix]:
+    kept: list[Fix] = []
+    for fix in found:
+        if all(fix.action != other.action for other in kept):
+            kept.append(fix)
+    return kept
