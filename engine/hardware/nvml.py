@@ -85,7 +85,7 @@ class Reader:
     def _gpu(self, handle: Any, card: Any, index: int, number: int | None = None) -> Gpu:
         """What CUDA takes as one device. Temperature, power and links are the card's."""
         nvml, ask = self.nvml, self.ask
-        memory = self._memory(handle)
+        memory = self.memory(handle)
         total, free = memory[:2] if memory else self.shared()
         name = ask(nvml.nvmlDeviceGetName, handle) or ask(nvml.nvmlDeviceGetName, card) or "NVIDIA GPU"
         capability = ask(nvml.nvmlDeviceGetCudaComputeCapability, card)
@@ -109,7 +109,7 @@ class Reader:
             unified=memory is None,
         )
 
-    def _memory(self, handle: Any) -> tuple[int, int, int] | None:
+    def memory(self, handle: Any) -> tuple[int, int, int] | None:
         """(total, free, used); None of a part that shares the host's (GB10: NVML does not support the question)."""
         nvml = self.nvml
         # Version 2 (drivers from R510) tells what the driver keeps for itself from what processes use.

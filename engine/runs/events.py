@@ -48,15 +48,15 @@ class EventReader:
         self.path = path
         self.offset = 0
 
-    def poll(self) -> list[Event]:
-        """Events since the last call; none where the file cannot be read (any more).
+    def poll(self, most: int = -1) -> list[Event]:
+        """Events since the last call, of at most so many bytes; none where the file cannot be read (any more).
 
         A line without its end yet is left for later; one that is not JSON is passed over.
         """
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self.offset)
-                raw = stream.read()
+                raw = stream.read(most)
         except OSError:
             return []
         whole = raw[: raw.rfind(b"\n") + 1]

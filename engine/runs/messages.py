@@ -68,6 +68,18 @@ MESSAGES: dict[str, Message] = {
         "No process could be made out for certain as the worker of run {run}, so none is killed.",
         "Ask it to save and end: sft-wizard stop {run}",
     ),
+    "board_missing": Message(
+        "TensorBoard is not installed.", "Install it into the same environment: pip install tensorboard"
+    ),
+    "ports_taken": Message(
+        "The ports {first} to {last} are all in use.",
+        "End what uses them (ss -ltnp lists it), or start it on another: tensorboard --logdir {folder} "
+        "--host 127.0.0.1 --port {free}",
+    ),
+    "board_died": Message("TensorBoard did not start: {reason}", "Details: {log}"),
+    "no_curves": Message(
+        "This run writes no files for TensorBoard.", "Set report_to: tensorboard; the loss is drawn here all the same."
+    ),
     "ends_with_job": Message(
         "The run ends with Slurm job {job}, whatever happens to this command.",
         "Without --detach, batch scripts wait for it: sft-wizard --replay FILE",

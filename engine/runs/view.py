@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.errors import Problem, ProblemError
 from engine.hardware.cgroups import kills_in
+from engine.hardware.load import Load
+from engine.runs.curve import Curve
 from engine.runs.events import Event, EventReader
 from engine.runs.folder import RunFolder
 from engine.runs.lock import Place
@@ -18,6 +20,7 @@ from engine.runs.status import Status, Tail, died_by_reboot, judge
 
 SMOOTHING = 0.9  # of the running mean over losses; TensorBoard's slider shows the same curve at this value
 LOG_LINES = 100
+PIECE = 1 << 20  # bytes of events that are read at a time
 AGE_STEP = 10.0  # seconds: where only the heartbeat tells, its age is news this often
 STEP_OF = {"merging": "merge", "proving": "merge", "answering": "answers"}  # all other phases belong to train
 
@@ -26,9 +29,12 @@ STEP_OF = {"merging": "merge", "proving": "merge", "answering": "answers"}  # al
 class Snapshot:
     """What is known of a run. Do not change the dictionaries: they are shared with the view.
 
-    losses, smoothed, evals: (optimiser step, loss); smoothed is a debiased exponential mean. done, total: of the phase,
-    in `unit`; eta: seconds. peak_bytes: of memory, on a GPU what was allocated there. facts: `log` events by `what`.
+    losses, smoothed, evals: (optimiser step, loss); of a long run each stretch's smallest and largest (curve.py);
+    smoothed is a debiased exponential mean. done, total: of the phase, in `unit`; eta: seconds. peak_bytes: of memory,
+    on a GPU what was allocated there. facts: `log` events by `what`.
     problems: why it failed or crashed, the cause first. outcome: done, stopped, failed, or empty while it goes on.
+    changes: `key=value` that was set beside the file. config: the run's config.yaml, empty where it cannot be read.
+    load: what the worker takes right now, where the watcher asks for it.
     """
 
     run: str
@@ -61,6 +67,9 @@ class Snapshot:
     problems: tuple[Problem, ...]
     log_tail: tuple[str, ...]
     outcome: str
+    changes: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    load: Load | None = None
 
 
 class RunView:
@@ -73,7 +82,16 @@ class RunView:
         self._log: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
         self._shown: tuple[Any, ...] = ()
         self._snapshot: Snapshot | None = None
-        self._name, self._steps = _config(run)
+        self._config = _config(run)
+
+    def catch_up(self, most: int = PIECE) -> Iterator[float]:
+        """Read a long history in pieces, and after each say which share was read: `poll` then finds little new."""
+        before = -1
+        while (left := self._unread()) > most and self.reader.offset > before:
+            before = self.reader.offset
+            for event in self.reader.poll(most):
+                self._history.take(event)
+            yield self.reader.offset / (self.reader.offset + left)
 
     def poll(self) -> Snapshot:
         """The run now. The same object as before when nothing that can be seen has changed, heartbeat age aside."""
@@ -90,15 +108,21 @@ class RunView:
             self._snapshot = self._build(status, log, outputs)
         return self._snapshot
 
+    def _unread(self) -> int:
+        try:
+            return os.stat(self.run.events_file).st_size - self.reader.offset  # noqa: PTH116 -- asked often
+        except OSError:
+            return 0
+
     def _build(self, status: Status, log: tuple[str, ...], outputs: dict[str, str]) -> Snapshot:
         past = self._history
-        steps = past.steps or self._steps
+        steps = past.steps or _texts(self._config.get("steps"))
         over = past.closing is not None or not status.alive
         training = past.phase == "training" and not over
         return Snapshot(
             run=self.run.id,
             path=self.run.path,
-            name=self._name,
+            name=str(self._config.get("name", self.run.id)),
             status=status,
             steps=steps,
             step_now=STEP_OF.get(past.phase, "train") if past.phase else (steps or ("train",))[0],
@@ -110,8 +134,8 @@ class RunView:
             steps_total=past.steps_total,
             epoch=past.epoch,
             loss=past.loss,
-            losses=tuple(past.losses),
-            smoothed=tuple(past.smoothed),
+            losses=past.losses.points(),
+            smoothed=past.smoothed.points(),
             evals=tuple(past.evals),
             learning_rate=past.learning_rate,
             tokens_per_second=past.tokens_per_second if training else None,
@@ -126,6 +150,8 @@ class RunView:
             problems=problems(self.run, status, past.closing, self.here),
             log_tail=log,
             outcome=_outcome(past.closing),
+            changes=_texts(self._config.get("overrides")),
+            config=self._config,
         )
 
     def _log_tail(self) -> tuple[str, ...]:
@@ -148,8 +174,7 @@ class History:
         self.done = self.total = self.epoch = 0.0
         self.step = self.steps_total = 0
         self.loss: float | None = None
-        self.losses: list[tuple[int, float]] = []
-        self.smoothed: list[tuple[int, float]] = []
+        self.losses, self.smoothed = Curve(), Curve()
         self.evals: list[tuple[int, float]] = []
         self.learning_rate: float | None = None
         self.tokens_per_second: float | None = None
@@ -206,10 +231,10 @@ class History:
         self.epoch = event.get("epoch") or 0.0
         self.tokens_per_second, self.eta = event.get("tokens_per_second"), event.get("eta")
         if self.loss is not None:
-            self.losses.append((self.step, self.loss))
+            self.losses.add(self.step, self.loss)
             # Kingma and Ba 2015, section 3: divided by what the weights so far add up to.
             self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * self.loss
-            self.smoothed.append((self.step, self._mean / (1 - SMOOTHING ** len(self.losses))))
+            self.smoothed.add(self.step, self._mean / (1 - SMOOTHING**self.losses.count))
 
 
 def problems(run: RunFolder, status: Status, closing: Event | None, here: Place) -> tuple[Problem, ...]:
@@ -257,10 +282,14 @@ def _peak(facts: dict[str, dict[str, Any]]) -> int | None:
     return found
 
 
-def _config(run: RunFolder) -> tuple[str, tuple[str, ...]]:
-    """The project's name and the steps, from the run's config.yaml; the id where it cannot be read."""
+def _texts(found: Any) -> tuple[str, ...]:
+    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+
+
+def _config(run: RunFolder) -> dict[str, Any]:
+    """The run's config.yaml; empty where it cannot be read."""
     try:
-        config = run.config()
-        return str(config.get("name", run.id)), tuple(config.get("steps", ()))
-    except (OSError, ProblemError, AttributeError, TypeError):
-        return run.id, ()
+        found = run.config()
+    except (OSError, ProblemError):
+        return {}
+    return found if isinstance(found, dict) else {}
