@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from engine.models import get_model
 from tui.words import set_language
 
 os.environ["SFT_WIZARD_LANG"] = "en"  # what the tool says to the tests is English wherever they run
+for ignored in (signal.SIGHUP, signal.SIGINT):  # under nohup and behind `&`: what the tests start would inherit it
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
