@@ -11,12 +11,13 @@ from engine.errors import EXIT_OK, EXIT_STOPPED, ProblemError
 from engine.runs.events import EventReader
 from engine.runs.folder import RunFolder
 from engine.runs.follow import Ending, Viewer
+from engine.runs.results import Merging, keep, results
 from engine.runs.view import RunView
-from engine.text import clean
-from engine.wizard.desk import Started
-from engine.wizard.facts import made
+from engine.text import Phrase, clean
+from engine.wizard.desk import Desk, Started
 from engine.wizard.session import Wizard
 from tui.attaching import tell_history, tell_left
+from tui.finishpage import markdown, page
 from tui.prompts import Prompts
 from tui.report import Report, command
 from tui.running import has_terminal, tell_outputs, tell_proof
@@ -24,6 +25,7 @@ from tui.talking import talk
 from tui.words import _, problem_line, say
 
 ANSWER_LENGTH = 300
+WIDTH = 78  # of lines that a command is broken at
 YES = ("y", "yes", "是")
 
 Talk = Callable[[str], object]
@@ -57,7 +59,7 @@ def watch(run: RunFolder, prompts: Prompts) -> Ending:
     return ending
 
 
-def conclude(wizard: Wizard, started: Started, prompts: Prompts, talk: Talk) -> int | None:
+def conclude(wizard: Wizard, started: Started, desk: Desk, prompts: Prompts, talk: Talk) -> int | None:
     """Everything after the start; the exit code, or None where the person wants to change answers and start again."""
     if started.run is None:
         prompts.tell(_("Nothing to do: this config has been run to its end (--fresh does it anew)."))
@@ -73,16 +75,51 @@ def conclude(wizard: Wizard, started: Started, prompts: Prompts, talk: Talk) -> 
     folder = started.config.parent
     outputs = {**started.outputs, **(started.run.outputs() if started.run else {})}
     _tell_answers(_answers(folder, outputs), prompts)
-    if "adapter" in outputs and _yes(prompts, _("Talk to it? [y/N]")):
+    run, found = started.run, results(started.run, started.config, outputs)
+    if found.merging and _yes(prompts, _("Merge it: one model that any tool serves? [y/N]")):
+        run, outputs = _merge(found.merging, run, outputs, desk, prompts)
+        found = results(run, started.config, outputs)
+    if found.usable and _yes(prompts, _("Talk to it? [y/N]")):
         try:
             talk(str(folder))
         except ProblemError as error:
-            for problem in error.problems:
-                prompts.tell(problem_line(problem))
-    for line in made(wizard, outputs):
-        prompts.tell(say(line))
+            _tell_problems(error, prompts)
+    prompts.tell()
+    for line in page(found, WIDTH):
+        prompts.tell(line)
+    if _yes(prompts, _("Write these lines to a file? [y/N]")):
+        try:
+            prompts.tell(_("Written: {path}").format(path=keep(found, markdown(found))))
+        except OSError as error:
+            prompts.tell(_("Not written: {reason}").format(reason=error.strerror or error))
     tell_outputs(outputs)
     return EXIT_OK
+
+
+def _merge(
+    merging: Merging, trained: RunFolder | None, outputs: dict[str, str], desk: Desk, prompts: Prompts
+) -> tuple[RunFolder | None, dict[str, str]]:
+    """The run that tells what there is now, and what that is: those before where the merge does not come about."""
+
+    def progress(what: Phrase, done: int, total: int) -> None:
+        if not done:
+            prompts.tell(f"{say(what)} …")
+
+    try:
+        started = desk.merge(merging, progress)
+    except ProblemError as error:
+        _tell_problems(error, prompts)
+        return trained, outputs
+    if started.run is None:  # it had been merged before
+        return trained, {**outputs, **started.outputs}
+    if watch(started.run, prompts).exit_code != EXIT_OK:
+        return trained, outputs
+    return started.run, {**outputs, **started.run.outputs()}
+
+
+def _tell_problems(error: ProblemError, prompts: Prompts) -> None:
+    for problem in error.problems:
+        prompts.tell(problem_line(problem))
 
 
 def _tell_answers(answers: Sequence[dict[str, Any]], prompts: Prompts) -> None:

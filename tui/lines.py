@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from tui.shell import command_lines
 from tui.words import _
 from tui.wrapping import wrap
 
@@ -67,8 +68,7 @@ class Lines:
 
     def typed(self, words: str) -> None:
         """A command. What has no room on a line goes on after a backslash, so that all of it can be copied."""
-        *before, last = wrap(words, self.console.width - 4)
-        for line in (*(f"{line} \\" for line in before), last):
+        for line in command_lines(words, self.console.width - 2):
             self._print("  " + line)
 
     def _print(self, line: str, style: str = "") -> None:

@@ -13,6 +13,7 @@ _TOKENIZER = (
 )  # fmt: skip
 _PROCESSOR = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 GENERATION = "generation_config.json"
+MODELFILE = "Modelfile"  # for Ollama
 
 
 def copy_companions(base: Path, tokenizer_from: Path | None, out: Path) -> None:

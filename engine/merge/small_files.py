@@ -13,11 +13,10 @@ from engine.config.schema import MergeConfig
 from engine.data.chat_template import chat_template_for, renders_as
 from engine.data.templates import Template, load_template, prepare_tokenizer, stop_token_ids
 from engine.errors import Problem
-from engine.merge.companions import GENERATION
+from engine.merge.companions import GENERATION, MODELFILE
 from engine.merge.modelfile import modelfile
 from engine.outputs import adapter_marker
 
-MODELFILE = "Modelfile"
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 

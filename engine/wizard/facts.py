@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.text import Phrase, verbatim
@@ -55,19 +53,6 @@ def _data(wizard: Wizard) -> list[Phrase]:
 def _preset(wizard: Wizard) -> list[Phrase]:
     machine = wizard.found("hardware")
     return [wizard.preset().why] if machine else []
-
-
-def made(wizard: Wizard, outputs: Mapping[str, str]) -> list[Phrase]:
-    """What to do with what a run made: talk to it, serve it, repeat it."""
-    folder = wizard.folder()
-    lines = [Phrase("Talk to it: {command}", {"command": f"sft-wizard chat {wizard.shell_path(folder)}"})]
-    if "merged" in outputs:
-        serve = f"vllm serve {wizard.shell_path(Path(outputs['merged']))}"
-        lines.append(Phrase("Any tool that takes Hugging Face models serves it: {command}", {"command": serve}))
-    else:
-        export = f"sft-wizard export {wizard.shell_path(folder / 'configs' / 'merge_config.yaml')}"
-        lines.append(Phrase("Merge it, so that any tool can serve it: {command}", {"command": export}))
-    return [*lines, Phrase("Do it again without questions: {command}", {"command": wizard.command()})]
 
 
 def preview_line(voice: str) -> Phrase:

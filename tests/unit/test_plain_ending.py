@@ -68,12 +68,14 @@ def test_a_finished_run_shows_what_was_learned_and_what_to_do_with_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The answers before and after, a chat, and how to serve and repeat it; paths for programs on stdout."""
-    code, script, talked = dialogue(tmp_path, RunningDesk(DONE), "y")
+    code, script, talked = dialogue(tmp_path, RunningDesk(DONE), "y", "y")
     assert code == EXIT_OK and talked == [str(tmp_path / "identity-lora")]
     for words in (
         "Question: Who are you?\nBefore: A model.\\x1b[2J\nAfter: Lumi.",
-        "Any tool that takes Hugging Face models serves it: vllm serve identity-lora/models/m",
-        "Do it again without questions: sft-wizard --replay identity-lora/config.yaml",
+        "Model: models/m (not there any more)",
+        "  vllm serve models/m --served-model-name",
+        "Do it again, without questions",
+        f"Written: {tmp_path / 'identity-lora' / 'serving.md'}",
     ):
         assert words in script.text
     said = capfd.readouterr()

@@ -1,9 +1,8 @@
-"""What was made, how to serve it, how to do it again."""
+"""What was made, how it came out, how to serve it, how to do it again."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,12 +12,17 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import Problem
-from engine.runs.results import Results, results
-from engine.text import clean
+from engine.runs.results import Merging, Results, keep, results
+from engine.text import Phrase, clean
+from engine.wizard.desk import Started
 from tui.beside import beside
-from tui.screens.base import StepScreen
+from tui.finding import Progressed
+from tui.finishpage import PARTS, markdown, parts
+from tui.screens.base import StepScreen, problem_words
 from tui.widgets import Words
 from tui.words import _
+
+MERGING = Phrase("Starting the merge")
 
 
 class Gathered(Message):
@@ -29,6 +33,22 @@ class Gathered(Message):
         self.found, self.problems = found, problems
 
 
+class Kept(Message):
+    """The lines were written to a file, or why not."""
+
+    def __init__(self, file: Path | None, problems: tuple[Problem, ...] = ()):
+        super().__init__()
+        self.file, self.problems = file, problems
+
+
+class MergeBegun(Message):
+    """The merge was started, or why it could not be."""
+
+    def __init__(self, started: Started | None, problems: tuple[Problem, ...] = ()):
+        super().__init__()
+        self.started, self.problems = started, problems
+
+
 class FinishScreen(StepScreen):
     """Everything here can be typed on the normal screen later."""
 
@@ -36,20 +56,28 @@ class FinishScreen(StepScreen):
     DEFAULT_CSS = """
     FinishScreen .head { text-style: bold; }
     FinishScreen .part { margin-bottom: 1; }
+    FinishScreen #told { text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "finish", show=False),
         Binding("n", "another", show=False),
+        Binding("c", "chat", show=False),
+        Binding("m", "merge", show=False),
+        Binding("w", "keep", show=False),
+        Binding("down", "scroll_lines(1)", show=False),
+        Binding("up", "scroll_lines(-1)", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.found: Results | None = None
         self.failure: tuple[Problem, ...] = ()
+        self.file: Path | None = None  # that the lines were written to
 
     def body(self) -> ComposeResult:
-        """A heading and its lines, four times."""
-        for name in ("made", "serve", "repeat", "logs"):
+        """A heading and its lines for every part."""
+        yield Words(id="told", classes="part")
+        for name in PARTS:
             yield Words(id=f"{name}-head", classes="head")
             yield Words(id=name, classes="part")
 
@@ -58,19 +86,21 @@ class FinishScreen(StepScreen):
         return ""
 
     def hints(self) -> Sequence[tuple[str, str]]:
-        """The ways out."""
-        return [("Enter", _("finish")), ("n", _("train another"))]
-
-    def problems(self) -> Sequence[Problem]:
-        """Why nothing can be said."""
-        return self.failure
+        """The ways out and on."""
+        merge = [("m", _("merge"))] if self.found and self.found.merging else []
+        chat = [("c", _("chat"))] if self.found and self.found.usable else []
+        keys = [("Enter", _("finish")), ("↓", _("more")), *chat, *merge]
+        return [*keys, ("w", _("write to a file")), ("n", _("new"))]
 
     def on_mount(self) -> None:
         """Read what the run left, beside the loop."""
         super().on_mount()
+        self._gather({})
+
+    def _gather(self, more: Mapping[str, str]) -> None:
         app = self.wizard_app
         run, started, seen = app.run_folder, app.started, app.snapshot
-        outputs = {**(started.outputs if started and run is None else {}), **(seen.outputs if seen else {})}
+        outputs = {**(started.outputs if started and run is None else {}), **(seen.outputs if seen else {}), **more}
         config = started.config if started else Path("config.yaml")
         beside(self.post_message, lambda: Gathered(results(run, config, outputs)), partial(Gathered, None))
 
@@ -79,13 +109,22 @@ class FinishScreen(StepScreen):
         self.found, self.failure = message.found, message.problems
         self.refresh_body()
 
+    def refresh_waiting(self) -> None:
+        """At the top, since the page is longer than the screen: what is started, what failed, what was written."""
+        written = _("Written: {path}").format(path=clean(self.file)) if self.file else ""
+        self.query_one("#told", Words).show(self.waiting() or problem_words(self.failure) or written)
+
     def refresh_body(self) -> None:
-        """Nothing is cut: long paths go on in the next line."""
+        """Nothing is cut: long sentences go on in the next line, and so do commands, after a backslash."""
         super().refresh_body()
-        if self.found is not None:
-            for name, (head, lines) in parts(self.found).items():
-                self.query_one(f"#{name}-head", Words).show(head if lines else "")
-                self.query_one(f"#{name}", Words).show("\n".join(lines))
+        if self.found is None:
+            return
+        width = self.query_one("#body").scrollable_content_region.width
+        shown = {part.id: part for part in parts(self.found)}
+        for name in PARTS:
+            part = shown.get(name)
+            self.query_one(f"#{name}-head", Words).show(part.head if part else "")
+            self.query_one(f"#{name}", Words).show("\n".join(part.lines(width)) if part else "")
 
     def accept(self) -> None:
         """Enter: leave."""
@@ -93,7 +132,11 @@ class FinishScreen(StepScreen):
 
     def action_back(self) -> None:
         """Esc: to the talk once more."""
-        if self.found and self.found.adapter:
+        self.action_chat()
+
+    def action_chat(self) -> None:
+        """To the talk once more."""
+        if self.found and self.found.usable and not self.wizard_app.starting:
             self.wizard_app.go("chat")
 
     def action_finish(self) -> None:
@@ -102,24 +145,54 @@ class FinishScreen(StepScreen):
 
     def action_another(self) -> None:
         """From the first step, with fresh answers."""
-        self.wizard_app.another()
+        if not self.wizard_app.starting:
+            self.wizard_app.another()
 
+    def action_scroll_lines(self, by: int) -> None:
+        """A line at a time."""
+        self.query_one("#body").scroll_relative(y=by, animate=False)
 
-def parts(found: Results) -> dict[str, tuple[str, list[str]]]:
-    """{part: (heading, its lines)}; a part without lines is left out."""
-    model = found.merged or found.adapter
-    made = ((_("Model: {path}"), found.merged), (_("Adapter: {path}"), found.adapter))
-    answers = (_("Answers before and after: {path}"), found.answers)
-    python = f'transformers.pipeline("text-generation", {model!r})'
-    board = shlex.join(["tensorboard", "--logdir", found.board]) if found.board else None
-    return {
-        "made": (_("What was made"), [line.format(path=clean(path)) for line, path in (*made, answers) if path]),
-        "serve": (_("How to use it"), [*_commands(found.talk, found.serve), clean(python)] if model else []),
-        "repeat": (_("How to do it again, without questions"), _commands(found.repeat)),
-        "logs": (_("The log and the curves"), [*([clean(found.log)] if found.log else []), *_commands(board)]),
-    }
+    # What takes its time
 
+    def action_keep(self) -> None:
+        """Write these lines to a file beside the project."""
+        found = self.found
+        if found is not None:
+            text = markdown(found)
+            beside(self.post_message, lambda: Kept(keep(found, text)), partial(Kept, None))
 
-def _commands(*commands: str | None) -> list[str]:
-    """Marked, since a long one goes on in the next line."""
-    return [f"$ {clean(command)}" for command in commands if command]
+    def on_kept(self, message: Kept) -> None:
+        """Say where."""
+        self.failure, self.file = message.problems, message.file
+        self._tell()
+
+    def action_merge(self) -> None:
+        """Start the merge of what was only trained so far."""
+        app = self.wizard_app
+        if self.found and self.found.merging and not app.starting:
+            self.failure, self.file = (), None
+            app.starting = Progressed(MERGING, 0, 0)
+            beside(self.post_message, partial(self._merge, self.found.merging), partial(MergeBegun, None))
+            self._tell()
+
+    def _tell(self) -> None:
+        self.query_one("#body").scroll_home(animate=False)
+        self.refresh_body()
+
+    def _merge(self, merging: Merging) -> MergeBegun:
+        def progress(what: Phrase, done: int, total: int) -> None:
+            self.app.post_message(Progressed(what, done, total))
+
+        return MergeBegun(self.wizard_app.desk.merge(merging, progress))
+
+    def on_merge_begun(self, message: MergeBegun) -> None:
+        """Watch it, or say why there is none."""
+        app = self.wizard_app
+        app.starting, self.failure = None, message.problems
+        if message.started is None:
+            self._tell()
+        elif message.started.run is None:  # it had been merged before
+            self._gather(message.started.outputs)
+        else:
+            app.wizard.answer("merge", True)  # the way leads through it now
+            app.begin(message.started)
