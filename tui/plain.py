@@ -81,7 +81,7 @@ class Dialogue:
                 self.leave()
                 return EXIT_OK
             self.watching = True
-            code = conclude(self.wizard, started, self.prompts, self.talk)
+            code = conclude(self.wizard, started, self.desk, self.prompts, self.talk)
             if code is not None:
                 return code
             self.watching = False
