@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,6 @@ from typing import Any, Literal
 import msgspec
 
 from engine.builtin_model import HUB_NAME, is_builtin
-from engine.config.reading import parse_document
 from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig
 from engine.config.writing import commented
 from engine.data.registry import INFO_FILE, load_registry
@@ -23,33 +21,24 @@ from engine.errors import ConfigError, Problem
 from engine.memory.presets import Preset
 from engine.outputs import move_aside
 from engine.runs.folder import slugify
+from engine.samples import Sample, sample
 from engine.storage import write_whole
 
 FileState = Literal["new", "same", "added to", "in the way"]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A dataset that ships with the tool: rows, questions that show what it teaches, settings that suit it."""
-
-    name: str
-    title: str
-    dataset: str
-    questions: tuple[str, ...]
-    settings: Mapping[str, Any]
-    rows: str
-
-
-@dataclass(frozen=True)
 class ProjectAnswers:
     """Everything that decides a project. One of `sample`, `source` (the user's own file) and `registered` is given.
 
-    registered: folder of a dataset_info.json and the name of a set in it. merge: whether a merged model is made.
+    fill: what stands in a sample's gaps. registered: folder of a dataset_info.json and the name of a set in it, or of
+    several with commas. merge: whether a merged model is made.
     """
 
     folder: Path
     model: str
     sample: str | None = None
+    fill: Mapping[str, str] = field(default_factory=dict)
     source: Path | None = None
     registered: tuple[Path, str] | None = None
     fmt: Literal["alpaca", "sharegpt"] = "alpaca"
@@ -106,24 +95,6 @@ class PlannedFile:
     state: FileState
 
 
-def samples() -> tuple[str, ...]:
-    """Names of the shipped samples."""
-    return tuple(
-        sorted(entry.name[:-5] for entry in (files("templates") / "samples").iterdir() if entry.name.endswith(".yaml"))
-    )
-
-
-@cache
-def sample(name: str) -> Sample:
-    """A shipped sample. Raises ConfigError for a name there is not."""
-    if name not in samples():
-        raise ConfigError(Problem("sample_unknown", {"name": name, "known": list(samples())}))
-    folder = files("templates") / "samples"
-    about = parse_document((folder / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml").values
-    rows = (folder / f"{name}.json").read_text(encoding="utf-8")
-    return Sample(name, about["title"], about["dataset"], tuple(about["questions"]), about["settings"], rows)
-
-
 def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
     """Every file but the converted data of the user's own file, which `apply_project` makes."""
     chosen = sample(answers.sample) if answers.sample else None
@@ -137,8 +108,8 @@ def plan_project(answers: ProjectAnswers, preset: Preset) -> list[PlannedFile]:
         "README.md": _shipped("README.md").replace("{name}", name),
     }
     if chosen:
-        contents[f"data/{chosen.dataset}.json"] = chosen.rows
-        contents["data/dataset_info.json"] = _dataset_info(answers.folder, chosen.dataset)
+        contents[f"data/{chosen.dataset}.json"] = chosen.rows(answers.fill)
+        contents["data/dataset_info.json"] = _dataset_info(answers.folder, chosen)
     return [PlannedFile(path, text, _state(answers.folder / path, text)) for path, text in contents.items()]
 
 
@@ -234,11 +205,11 @@ def _wizard_yaml(answers: ProjectAnswers, name: str, questions: tuple[str, ...])
     return commented(WizardConfig, values, ("The whole job: sft-wizard --replay config.yaml",))
 
 
-def _dataset_info(folder: Path, dataset: str) -> str:
+def _dataset_info(folder: Path, chosen: Sample) -> str:
     """dataset_info.json with the sample's entry, keeping what is there. Raises DataError where that cannot be read."""
     there = (folder / "data" / INFO_FILE).exists()
     entries = dict(load_registry(folder / "data").entries) if there else {}
-    entries[dataset] = {"file_name": f"{dataset}.json", "formatting": "alpaca"}
+    entries[chosen.dataset] = {"file_name": f"{chosen.dataset}.json", "formatting": chosen.formatting}
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -239,7 +239,12 @@ def convert(
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the project.")],
     data: Annotated[Path | None, typer.Option(help="Your file; without it, a sample is used.")] = None,
-    sample: Annotated[str, typer.Option(help="A sample that ships with the tool.")] = "identity",
+    sample: Annotated[
+        str, typer.Option(help="A sample that ships with the tool: identity, qa, code, instruction, chat.")
+    ] = "identity",
+    fill: Annotated[
+        list[str] | None, typer.Option("--fill", metavar="NAME=TEXT", help="Words of the sample: name, author.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Base model: a folder, a hub name, or smollm2-135m.")] = "smollm2-135m",
     to: Annotated[str, typer.Option(metavar="alpaca|sharegpt", help="Format of your data in the project.")] = "alpaca",
     mapping: Annotated[
@@ -258,7 +263,7 @@ def new(
     from tui.making import new_project
 
     options = (mapping or [], instruction, system, max_samples, test_split, force, preset)
-    raise typer.Exit(new_project(folder, data, sample, model, to, *options))
+    raise typer.Exit(new_project(folder, data, sample, fill or [], model, to, *options))
 
 
 @app.command()

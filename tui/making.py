@@ -19,8 +19,9 @@ from engine.errors import EXIT_OK, ConfigError, Problem
 from engine.hardware import probe
 from engine.memory.presets import find_preset, recommend
 from engine.models import get_model
-from engine.project import ProjectAnswers, apply_project, plan_project, sample
+from engine.project import ProjectAnswers, apply_project, plan_project
 from engine.runs.folder import slugify
+from engine.samples import sample
 from engine.text import Phrase, clean
 from tui.phases import duration
 from tui.report import Report, command
@@ -75,6 +76,7 @@ def new_project(
     folder: Path,
     data: Path | None,
     sample_name: str,
+    fill: Sequence[str],
     model: str,
     to: str,
     mapping: Sequence[str],
@@ -91,6 +93,7 @@ def new_project(
         folder=folder,
         model=str(model_folder.resolve()) if model_folder.is_dir() else model,
         sample=None if data else sample_name,
+        fill={} if data else pairs(fill),
         source=data,
         fmt=_format(to),
         mapping=pairs(mapping),

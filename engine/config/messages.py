@@ -132,8 +132,32 @@ MESSAGES: dict[str, Message] = {
     ),
     "path_at_root": Message("Relative paths are taken from {root}: under {cwd} nothing was found."),
     "model_missing": Message(
-        "There is no model {name}. Looked for the folder {folder}, the local hub cache, and the hub ({reason}).",
+        "There is no model {name}: neither a folder {folder}, nor a hub name, which has the form owner/name.",
         "Give the path of a model folder, a hub name, or smollm2-135m (built in).",
+    ),
+    "model_missing_near": Message(
+        "There is no model {name}: neither a folder {folder}, nor a hub name, which has the form owner/name.",
+        "Did you mean {near}?",
+    ),
+    "model_unknown": Message(
+        "The hub {endpoint} has no model {name}, nor is it on this machine.",
+        "Check its spelling on the hub's page. {private}",
+    ),
+    "model_unknown_near": Message(
+        "The hub {endpoint} has no model {name}, nor is it on this machine.", "Did you mean {near}? {private}"
+    ),
+    "model_gated": Message(
+        "{name} is gated: its owner wants to be asked before anyone may download it.",
+        "Accept its terms on {page}. {how}",
+    ),
+    "model_offline": Message(
+        "{name} is not on this machine, and HF_HUB_OFFLINE forbids asking the hub.",
+        "Unset HF_HUB_OFFLINE, or copy the model here and give its folder.",
+    ),
+    "model_unreachable": Message(
+        "{name} is not on this machine, and the hub {endpoint} was not reached{via}: {reason}.",
+        "Check the network. Behind a firewall set HTTPS_PROXY to its proxy, or HF_ENDPOINT to a mirror "
+        "(export HF_ENDPOINT=https://…); or copy the model here and give its folder.",
     ),
     "model_folder_incomplete": Message(
         "{path} holds no {missing}; it has {found}.", "A model folder needs config.json, a tokenizer and *.safetensors."
@@ -161,6 +185,11 @@ MESSAGES: dict[str, Message] = {
     "json_damaged": Message("{file} is not the JSON it should be: {reason}.", "Download or copy it again."),
     "output_is_file": Message("{folder} cannot be a folder: {file} is a file.", "Choose another output folder."),
     "weights_damaged": Message("{file} is not a whole safetensors file.", "Download or copy the model again."),
+    "weights_pointer": Message(
+        "{file} is not the weights but a Git LFS pointer to them.",
+        "Install git-lfs, then run git lfs pull in {folder}.",
+    ),
     "language_unknown": Message("There is no language {given}.", "There are: {known}"),
     "sample_unknown": Message("There is no sample {name}.", "There are: {known}"),
+    "sample_gap_unknown": Message("The sample has no gap {name} to fill.", "It has: {known}"),
 }

@@ -27,7 +27,8 @@ from engine.memory.recommended import recommended_models
 from engine.memory.settling import Settled, Verdict, settle
 from engine.memory.shape import ModelShape
 from engine.memory.starting import job_fits
-from engine.project import sample, train_values
+from engine.project import train_values
+from engine.samples import sample
 from engine.text import Phrase, listed
 from engine.wizard.device import machine_of, pinned
 from engine.wizard.table import table

@@ -24,8 +24,9 @@ from engine.data.shapes import TARGETS
 from engine.errors import ConfigError, Problem
 from engine.memory.presets import Preset, presets
 from engine.memory.recommended import known_model
-from engine.project import ProjectAnswers, plan_project, sample, samples, train_values
+from engine.project import ProjectAnswers, plan_project, train_values
 from engine.runs.folder import slugify
+from engine.samples import sample, samples
 from engine.wizard.asks.data import FILE, REGISTERED, SAMPLE
 from engine.wizard.asks.model import FOLDER, HUB
 from engine.wizard.session import Wizard
@@ -85,6 +86,8 @@ def open_project(path: Path) -> Opened:
     file = path
     if path.is_dir():
         file = path / "config.yaml" if (path / "config.yaml").is_file() else locate(path, "train")
+    elif file.parent.name == "configs" and (file.parents[1] / "config.yaml").is_file():
+        file = file.parents[1] / "config.yaml"  # a part of that one
     document = read_document(file)
     kind = kind_of(document)
     if kind == "project":
@@ -211,7 +214,7 @@ def _data_folder(values: Mapping[str, Any], bases: tuple[Path, ...]) -> Path | N
 
 def _is_sample(folder: Path, name: str) -> bool:
     rows = folder / f"{sample(name).dataset}.json"
-    return not rows.exists() or rows.read_text(encoding="utf-8", errors="replace") == sample(name).rows
+    return not rows.exists() or rows.read_text(encoding="utf-8", errors="replace") == sample(name).rows()
 
 
 def _settings(reading: _Reading, values: Mapping[str, Any], text: str) -> Preset:

@@ -25,7 +25,7 @@ from engine.project import PlannedFile, ProjectAnswers, plan_project
 from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
 from engine.wizard import device
-from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE
+from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE, fill
 from engine.wizard.asks.model import FOLDER, HUB
 from engine.wizard.asks.settings import together
 from engine.wizard.questions import Default, Question, Request
@@ -312,6 +312,7 @@ class Wizard:
             folder=self.folder(),
             model=self.model() or ALIAS,
             sample=chosen.removeprefix(SAMPLE) if chosen.startswith(SAMPLE) else None,
+            fill=fill(self),
             source=self.source(),
             registered=(Path(folder), name) if chosen.startswith(REGISTERED) else None,
             fmt=self.value("data_format"),
@@ -410,7 +411,8 @@ class Wizard:
         """What the data holds, before anybody chose columns."""
         source, chosen = self.source(), str(self.value("data"))
         if source is None:
-            return [Request("data", chosen)] if chosen.startswith((SAMPLE, REGISTERED)) else []
+            options = tuple(fill(self).items())
+            return [Request("data", chosen, options)] if chosen.startswith((SAMPLE, REGISTERED)) else []
         typed = table()["data_file"]
         return (
             [] if typed.applies(self) and typed.check(self, self.value("data_file")) else [Request("data", str(source))]

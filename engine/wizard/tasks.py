@@ -25,9 +25,10 @@ from engine.data.transform import records_of
 from engine.errors import DataError, EnvironmentProblem, Problem, ProblemError
 from engine.hardware import probe
 from engine.memory.presets import presets
-from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project, sample
+from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project
 from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry, started_again
+from engine.samples import Sample, sample
 from engine.text import Phrase, one_line
 
 ROWS = 1000  # read of a data file: enough to know its columns and their use
@@ -60,28 +61,17 @@ def models(subject: str, options: dict[str, str], progress: Progress) -> list[di
 
 
 def model(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
-    """What a model is, or what its download takes. Raises ConfigError where there is none.
+    """What a model is, or what its download takes: `model_look.look`."""
+    from engine.wizard.model_look import look
 
-    shape: its `ModelShape` as plain values; None where config.json does not say, `unknown` are then the problems.
-    """
-    from engine.models import find_model, look_up
-
-    found = find_model(subject)
-    if found is None:
-        return {"name": subject, "here": False, "bytes": look_up(subject), **_shape(subject)}
-    kept = {"name": subject, "here": True, "size": found.size, "model_type": found.model_type}
-    kept |= {"bytes": found.bytes, "parameters": found.parameters, "max_positions": found.max_positions}
-    return kept | _shape(subject)
+    return look(subject)
 
 
-def _shape(name: str) -> dict[str, Any]:
-    from engine.config.schema import TrainConfig
-    from engine.memory.gathering import find_base
-    from engine.memory.presets import FRAME
+def download(subject: str, options: dict[str, str], progress: Progress) -> str:
+    """Fetch a model, so that a run finds it here; what a download before left is gone on with. Returns its folder."""
+    from engine.models import get_model
 
-    found = find_base(TrainConfig(**FRAME | {"model_name_or_path": name}))
-    problems = [problem.as_dict() for problem in found.problems if problem.severity == "error"]
-    return {"shape": msgspec.to_builtins(found.shape) if found.shape else None, "unknown": problems}
+    return str(get_model(subject, progress).path)
 
 
 def datasets(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
@@ -112,9 +102,7 @@ def data(subject: str, options: dict[str, str], progress: Progress) -> dict[str,
     """
     kind, _, rest = subject.partition(":")
     if kind == "sample":
-        rows = json.loads(sample(rest).rows)
-        turns = [("user", rows[0]["instruction"]), ("assistant", rows[0]["output"])]
-        return _found(len(rows), True, list(rows[0]), {"prompt": "instruction", "response": "output"}, 0, turns)
+        return _sample(sample(rest), options)
     if kind == "registered":
         folder, _, name = rest.rpartition(":")
         entry = load_registry(Path(folder)).resolve([name])[0]
@@ -124,6 +112,17 @@ def data(subject: str, options: dict[str, str], progress: Progress) -> dict[str,
         columns = {name: column for name, column in msgspec.to_builtins(entry.columns).items() if column}
         return _found(tally.kept, tally.read < ROWS, list(columns.values()), columns, tally.dropped.total(), turns)
     return _file(Path(subject), options)
+
+
+def _sample(shipped: Sample, fill: dict[str, str]) -> dict[str, Any]:
+    rows = json.loads(shipped.rows(fill))
+    first = rows[0]
+    if shipped.formatting == "sharegpt":
+        turns = [({"human": "user"}.get(said["from"], "assistant"), said["value"]) for said in first["conversations"]]
+        return _found(len(rows), True, list(first), {"messages": "conversations"}, 0, turns)
+    question = "\n".join(filter(None, (first["instruction"], first["input"])))
+    mapping = {"prompt": "instruction", "response": "output"}
+    return _found(len(rows), True, list(first), mapping, 0, [("user", question), ("assistant", first["output"])])
 
 
 def _file(path: Path, options: dict[str, str]) -> dict[str, Any]:
@@ -218,7 +217,7 @@ def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     return found | {"config": str(config), "notes": notes}
 
 
-LOOKING = {"checks": checks, "models": models, "model": model, "datasets": datasets, "data": data}
+LOOKING = {"checks": checks, "models": models, "model": model, "download": download, "datasets": datasets, "data": data}
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from engine.config.reading import dump, parse_document, read_document
 from engine.config.schema import MergeConfig, TrainConfig, fields
 from engine.errors import ConfigError
 from engine.memory.presets import Preset, shipped_presets
-from engine.project import ProjectAnswers, apply_project, plan_project, samples
+from engine.project import ProjectAnswers, apply_project, plan_project
+from engine.samples import samples
 from tests.e2e.examples import examples, rebuilt
 
 FILE = Path(__file__).parent / "data" / "llamafactory_keys.tsv"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.data.readers import SUFFIXES
 from engine.data.shapes import TARGETS
 from engine.errors import Problem
-from engine.project import sample, samples
+from engine.samples import sample, samples
 from engine.text import Phrase, verbatim
+from engine.wizard.asks.checks import is_given
 from engine.wizard.browsing import Wanted
 from engine.wizard.questions import NOTHING, Choice, Default, Question
 
@@ -42,6 +44,20 @@ def questions() -> list[Question]:
             applies=lambda wizard: bool(wizard.value("data") == FILE),
             check=_is_data_file,
             wanted=Wanted(SUFFIXES),
+        ),
+        *(
+            Question(
+                f"fill.{name}",
+                "data",
+                "text",
+                label,
+                text,
+                lambda wizard, name=name: Default(_gaps(wizard).get(name)),  # type: ignore[misc]
+                applies=lambda wizard, name=name: name in _gaps(wizard),  # type: ignore[misc]
+                advanced=lambda wizard: True,
+                check=is_given,
+            )
+            for name, label, text in _GAPS
         ),
         *(
             Question(
@@ -106,6 +122,11 @@ def questions() -> list[Question]:
     ]
 
 
+# What a person can put into a sample's rows.
+_GAPS = (
+    ("name", Phrase("Name of the assistant"), Phrase("What the model will call itself.")),
+    ("author", Phrase("Made by"), Phrase("Who made it: a person or a team, as in a sentence.")),
+)
 _TARGETS = (
     ("prompt", Phrase("Column of the question"), Phrase("What a person asks or tells the model to do.")),
     ("query", Phrase("Column of further input"), Phrase("Text that goes with the question. Often there is none.")),
@@ -120,7 +141,12 @@ assert tuple(target for target, _, _ in _TARGETS) == TARGETS
 def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
     found = wizard.found("datasets") or {"registered": [], "files": []}
     shipped = [
-        Choice(SAMPLE + name, Phrase(sample(name).title), Phrase("sample"), recommended=place == 0)
+        Choice(
+            SAMPLE + name,
+            Phrase(sample(name).title),
+            Phrase("sample: {kind}", {"kind": Phrase(sample(name).reason)}),
+            recommended=place == 0,
+        )
         for place, name in enumerate(samples())
     ]
     registered = [
@@ -141,6 +167,18 @@ def _elsewhere(wizard: Wizard, known: list[dict[str, str]]) -> list[dict[str, st
     folder, _, name = answer.removeprefix(REGISTERED).rpartition(":")
     entry = {"folder": folder, "name": name}
     return [entry] if answer.startswith(REGISTERED) and entry not in known else []
+
+
+def fill(wizard: Wizard) -> dict[str, str]:
+    """What a person put into the chosen sample's gaps."""
+    return {name: str(wizard.answers[f"fill.{name}"]) for name in _gaps(wizard) if f"fill.{name}" in wizard.answers}
+
+
+def _gaps(wizard: Wizard) -> Mapping[str, str]:
+    """The gaps of the chosen sample, with what stands there otherwise."""
+    chosen = str(wizard.value("data"))
+    name = chosen.removeprefix(SAMPLE)
+    return sample(name).fill if chosen.startswith(SAMPLE) and name in samples() else {}
 
 
 def _own_data(wizard: Wizard) -> bool:

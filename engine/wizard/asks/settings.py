@@ -12,7 +12,8 @@ from engine.config.teaching import GROUPS, TAUGHT
 from engine.config.values import expected
 from engine.data.templates import load_template
 from engine.errors import Problem, ProblemError
-from engine.project import sample, train_values
+from engine.project import train_values
+from engine.samples import sample
 from engine.text import Phrase, verbatim
 from engine.wizard.questions import NONE, NOTHING, Choice, Default, Kind, Question
 
