@@ -23,7 +23,7 @@ from engine.wizard.desk import Desk, Started
 from engine.wizard.draft import Draft
 from engine.wizard.session import Wizard
 from engine.wizard.steps import following, preceding, step, steps
-from tui import beside_steps
+from tui import ways
 from tui.ascii import AsciiFilter
 from tui.finding import Found, Lookups, Progressed, Refused, StartDone
 from tui.lastwords import last_words
@@ -98,7 +98,7 @@ class WizardApp(App[int]):
             self.watch_run(self.run_folder)
             self.go("training")
         else:
-            beside_steps.begin(self)
+            ways.begin(self)
 
     def go(self, step_id: str, question: str = "") -> None:
         """Show a step; `question` is the one that is edited."""
@@ -125,7 +125,7 @@ class WizardApp(App[int]):
         if before is not None:
             self.go(before.id)
         elif self.at == steps(self.wizard)[0].id:
-            beside_steps.begin(self)
+            ways.begin(self)
 
     def edit(self, question_id: str) -> None:
         """From the review to where the question is asked; Enter and Esc come back."""

@@ -10,16 +10,10 @@ from pathlib import Path
 
 from engine.errors import EXIT_OK, ConfigError, Problem
 from engine.runs.folder import RunFolder
-from engine.runs.index import known
-from engine.runs.status import status
-from engine.wizard import draft
 from engine.wizard.desk import ProcessDesk
-from engine.wizard.draft import Draft
 from engine.wizard.session import Wizard
 from tui.term import TerminalProfile, prepare
 from tui.words import choose_language, set_language
-
-LOOKED_AT = 50  # newest runs that are asked whether they live
 
 
 def open_wizard(*, plain: bool, lang: str | None, ascii_only: bool) -> int:
@@ -36,8 +30,7 @@ def open_wizard(*, plain: bool, lang: str | None, ascii_only: bool) -> int:
         from tui.plain import run_plain
 
         return run_plain(wizard, desk)
-    live = [run for run in known(wizard.cwd)[:LOOKED_AT] if status(run).alive]
-    return _full_screen(wizard, desk, profile, kept=draft.load(), live=live)
+    return _full_screen(wizard, desk, profile)
 
 
 def open_run(run: RunFolder, *, lang: str | None, ascii_only: bool) -> int:
@@ -51,19 +44,11 @@ def open_run(run: RunFolder, *, lang: str | None, ascii_only: bool) -> int:
     return _full_screen(Wizard(Path.cwd()), ProcessDesk(), profile, run=run)
 
 
-def _full_screen(
-    wizard: Wizard,
-    desk: ProcessDesk,
-    profile: TerminalProfile,
-    *,
-    run: RunFolder | None = None,
-    kept: Draft | None = None,
-    live: Sequence[RunFolder] = (),
-) -> int:
+def _full_screen(wizard: Wizard, desk: ProcessDesk, profile: TerminalProfile, *, run: RunFolder | None = None) -> int:
     prepare(profile, os.environ)
     from tui.app import WizardApp
 
-    app = WizardApp(wizard, desk, profile=profile, run=run, draft=kept, live=live)
+    app = WizardApp(wizard, desk, profile=profile, run=run)
     try:
         app.run(mouse=profile.mouse)
     finally:

@@ -1,4 +1,4 @@
-"""Words for what a run is doing and how it stands, and for times."""
+"""Words for what a run is doing and how it stands, for times and sizes."""
 
 from __future__ import annotations
 
@@ -62,6 +62,26 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return _("{min} min {s} s").format(min=whole // 60, s=whole % 60)
     return _("{h} h {min} min").format(h=whole // 3600, min=whole % 3600 // 60)
+
+
+def age(seconds: float) -> str:
+    """In one unit: 40 s, 12 min, 5 h, 3 d."""
+    if seconds < 90:
+        return _("{n} s").format(n=int(seconds))
+    if seconds < 5400:
+        return _("{n} min").format(n=int(seconds / 60))
+    if seconds < 172_800:
+        return _("{n} h").format(n=int(seconds / 3600))
+    return _("{n} d").format(n=int(seconds / 86_400))
+
+
+def size_words(count: float) -> str:
+    """Three digits at most, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def proof_words(proof: Mapping[str, Any]) -> str:

@@ -71,6 +71,12 @@ def language() -> str:
     return _code or SOURCE
 
 
+def other_language() -> str:
+    """The name of the language that the language key brings."""
+    codes = list(LANGUAGES)
+    return LANGUAGES[codes[(codes.index(language()) + 1) % len(codes)]]
+
+
 def set_language(code: str) -> None:
     """Speak `code`, one of LANGUAGES, from the next sentence on."""
     global _code, _catalogue

@@ -38,10 +38,16 @@ def forget(run: RunFolder) -> None:
 
 def known(cwd: Path | None = None) -> list[RunFolder]:
     """Newest first: the runs of the index, and those under `cwd`/logs."""
-    folders = dict.fromkeys(_indexed())
-    with contextlib.suppress(OSError):
-        folders |= dict.fromkeys(_real(path) for path in ((cwd or Path.cwd()) / "logs").iterdir() if _is_run(path))
+    folders = dict.fromkeys(_indexed()) | dict.fromkeys(run.path for run in inside(cwd or Path.cwd()))
     return [RunFolder(path) for path in sorted(folders, key=_age_key, reverse=True)]
+
+
+def inside(folder: Path) -> list[RunFolder]:
+    """Newest first: the runs of a project, under its logs/."""
+    found: dict[Path, None] = {}
+    with contextlib.suppress(OSError):
+        found = dict.fromkeys(_real(path) for path in (folder / "logs").iterdir() if _is_run(path))
+    return [RunFolder(path) for path in sorted(found, key=_age_key, reverse=True)]
 
 
 def find(given: str | None, cwd: Path | None = None, *, sole: bool = False) -> RunFolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Draft:
     step: str
     cwd: Path
     started: bool = False
-    kept: float = 0.0
+    kept: float = field(default=0.0, compare=False)
 
     def wizard(self) -> Wizard:
         """A wizard that goes on from here; answers that this version does not know or take are dropped."""

@@ -13,8 +13,13 @@ from textual.pilot import Pilot
 
 from engine.errors import Problem, ProblemError
 from engine.hardware import GIB, Gpu, Hardware, Host
+from engine.runs.folder import RunFolder
+from engine.runs.status import status
+from engine.runs.results import Merging
 from engine.text import Phrase
+from engine.wizard.beginning import Beginning, Seen
 from engine.wizard.desk import Progress, Started
+from engine.wizard.draft import Draft
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
 from tests.pilot.checkups import checks_of
@@ -69,6 +74,8 @@ class FakeDesk:
     starts: list[dict[str, Any]] = field(default_factory=list)
     start_gate: threading.Event | None = None
     cancelled: int = 0
+    merges: list[Started] = field(default_factory=list)
+    merged: list[Merging] = field(default_factory=list)
 
     def find(self, request: Request, progress: Progress) -> Any:
         """The canned fact."""
@@ -107,14 +114,31 @@ class FakeDesk:
             raise ProblemError(self.fails.pop(0))
         return Started(None, answers.folder / "config.yaml", {})
 
+    def merge(self, merging: Merging, progress: Progress) -> Started:
+        """The next of `merges`, or the next of `fails`."""
+        self.merged.append(merging)
+        if self.fails:
+            raise ProblemError(self.fails.pop(0))
+        return self.merges.pop(0)
+
     def cancel(self) -> None:
         """Counted."""
         self.cancelled += 1
 
 
-def app_of(cwd: Path, desk: FakeDesk | None = None, *, answers: dict[str, Any] | None = None, **more: Any) -> WizardApp:
-    """The wizard as a person would have it in `cwd`."""
-    return WizardApp(Wizard(cwd, answers), desk or FakeDesk(), profile=more.pop("profile", PROFILE), **more)
+def app_of(
+    cwd: Path,
+    desk: FakeDesk | None = None,
+    *,
+    answers: dict[str, Any] | None = None,
+    draft: Draft | None = None,
+    live: Sequence[RunFolder] = (),
+    **more: Any,
+) -> WizardApp:
+    """The wizard as a person would have it in `cwd`; draft, live: what there is to take up again."""
+    found = Beginning(draft, tuple(Seen(run, status(run)) for run in live), len(live), whole=True)
+    more = {"look": lambda cwd: iter([found]), "profile": PROFILE} | more
+    return WizardApp(Wizard(cwd, answers), desk or FakeDesk(), **more)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object], seconds: float = 20) -> None:
@@ -126,10 +150,18 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object], seconds: flo
     await pilot.pause()
 
 
+async def started(pilot: Pilot[Any]) -> None:
+    """Wait for the first screen, with everything that there is to begin with."""
+    await until(pilot, lambda: getattr(pilot.app.screen, "looking", True) is False and pilot.app.focused)
+
+
 async def at(pilot: Pilot[Any], step: str) -> None:
-    """Wait for a step whose facts are all there."""
+    """Wait for a step whose facts are all there; the first one is come to with Enter."""
     app = pilot.app
     assert isinstance(app, WizardApp)
+    if step == "hardware" and not app.at:
+        await started(pilot)
+        await pilot.press("enter")
     await until(pilot, lambda: app.at == step and app.screen.is_mounted and not app.wizard.needs(step))
     await until(pilot, lambda: app.focused is not None or step == "hardware")
 

@@ -9,7 +9,7 @@ from engine.errors import Problem
 from engine.wizard import draft
 from engine.wizard.draft import Draft
 from engine.wizard.steps import step
-from tests.pilot.fakes import ONE_GPU, FakeDesk, app_of, at, file_facts, screen_text, until
+from tests.pilot.fakes import ONE_GPU, FakeDesk, app_of, at, file_facts, screen_text, started, until
 from tui.app import WizardApp
 from tui.widgets.field import Field
 from tui.widgets.form import GO
@@ -46,8 +46,8 @@ async def test_keys_struck_ahead_are_not_lost(cwd: Path) -> None:
     gate = threading.Event()
     app = app_of(cwd, FakeDesk(gate=gate))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.at == "hardware")
-        await pilot.press("enter")
+        await started(pilot)
+        await pilot.press("enter", "enter")
         assert app.at == "hardware"
         gate.set()
         await until(pilot, lambda: app.at == "model")
@@ -258,7 +258,7 @@ async def test_beginning_anew_keeps_the_draft_for_now(cwd: Path) -> None:
     app = app_of(cwd, draft=kept)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "Begin anew" in screen_text(app))
-        await pilot.press("end", "enter")
+        await pilot.press("down", "enter")
         await at(pilot, "hardware")
     app.keep_draft()
     assert draft.load() == kept

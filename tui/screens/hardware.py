@@ -18,7 +18,7 @@ from tui.checklines import check_lines
 from tui.screens.base import StepScreen
 from tui.widgets import Words
 from tui.widgets.picker import Picker, Row
-from tui.words import LANGUAGES, _, language, say
+from tui.words import _, other_language, say
 from tui.wrapping import wrap
 
 MAKER = "NVIDIA "  # of every card; it takes room from what tells them apart
@@ -40,7 +40,7 @@ class HardwareScreen(StepScreen):
     """Where there are several GPUs, moving to one is choosing it; Enter goes on. `r` looks again."""
 
     step = "hardware"
-    AUTO_FOCUS = "#cards"
+    AUTO_FOCUS = ""  # a list that has nothing to choose from would keep the keys
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "look_again", show=False),
         Binding("up", "scroll_lines(-1)", show=False),
@@ -70,14 +70,13 @@ class HardwareScreen(StepScreen):
         """The facts that are known."""
         super().refresh_body()
         cards, picker = self.cards, self.query_one("#cards", Picker)
-        came = bool(cards) and not picker.display
         picker.display = bool(cards)
         self.query_one("#asked", Words).show(_("The run takes this GPU:") if cards else "")
         taken = device.chosen(self.wizard_app.wizard)
         if cards and taken is not None:
             picker.show([self._row(gpu) for gpu in cards], taken.uuid)
             self.query_one("#note", Words).show(_note(taken))
-        if came:
+        if cards and self.focused is None:
             picker.focus()
         self.query_one(Checkup).show("\n".join(self.told(self.query_one("#body").content_size.width)))
 
@@ -136,9 +135,3 @@ def _note(gpu: Gpu) -> str:
     """The card by its full name, and who is on it."""
     busy = say(users_line(gpu)) if is_busy(gpu) else ""
     return _(", ").join(filter(None, (_("GPU {index}: {name}").format(index=gpu.label, name=gpu.name), busy)))
-
-
-def other_language() -> str:
-    """The name of the language that the language key brings."""
-    codes = list(LANGUAGES)
-    return LANGUAGES[codes[(codes.index(language()) + 1) % len(codes)]]
