@@ -44,6 +44,24 @@ class Sample:
         values |= {name.capitalize(): text[:1].upper() + text[1:] for name, text in values.items()}
         return _GAP.sub(lambda gap: json.dumps(values[gap[1]], ensure_ascii=False)[1:-1], self.text)
 
+    def given(self, rows: str) -> dict[str, str] | None:
+        """What the gaps of these rows were filled with, where it is not what stands there otherwise; None where they
+        are not this sample's."""
+        first, *parts = _GAP.split(self.text)
+        found: dict[str, str] = {}
+        place = len(first)
+        for gap, following in zip(parts[::2], parts[1::2], strict=True):
+            end = rows.find(following, place)
+            if gap in self.fill and gap not in found:
+                found[gap] = rows[place : max(end, place)]
+            place = end + len(following)
+        try:
+            values = {name: str(json.loads(f'"{text}"')) for name, text in found.items()}
+        except ValueError:
+            return None
+        changed = {name: text for name, text in values.items() if text != self.fill[name]}
+        return changed if self.rows(changed) == rows else None
+
 
 def samples() -> tuple[str, ...]:
     """Names of the shipped samples, the one to begin with first."""

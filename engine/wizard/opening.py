@@ -196,10 +196,12 @@ def _data(reading: _Reading, values: Mapping[str, Any], own: DataSource | None, 
         answers |= {"data": FILE, "data_file": ""}  # to be asked for: no other data may stand in for it
         given["sample"] = samples()[0]
         return
-    shipped = [name for name in samples() if [sample(name).dataset] == sets]
-    if shipped and folder == reading.root / "data" and _is_sample(folder, shipped[0]):
-        answers["data"], given["sample"] = SAMPLE + shipped[0], shipped[0]
-        return
+    for name in samples():
+        fill = _fill(folder, name) if sets == [sample(name).dataset] and folder == reading.root / "data" else None
+        if fill is not None:
+            answers |= {"data": SAMPLE + name, **{f"fill.{gap}": text for gap, text in fill.items()}}
+            given |= {"sample": name, "fill": fill}
+            return
     answers["data"], given["registered"] = f"{REGISTERED}{folder}:{sets[0]}", (folder, sets[0])
 
 
@@ -212,9 +214,10 @@ def _data_folder(values: Mapping[str, Any], bases: tuple[Path, ...]) -> Path | N
     return next((place.absolute() for place in places if (place / INFO_FILE).is_file()), None)
 
 
-def _is_sample(folder: Path, name: str) -> bool:
+def _fill(folder: Path, name: str) -> dict[str, str] | None:
+    """What the gaps of a shipped sample were filled with; None where the rows are not its own."""
     rows = folder / f"{sample(name).dataset}.json"
-    return not rows.exists() or rows.read_text(encoding="utf-8", errors="replace") == sample(name).rows()
+    return sample(name).given(rows.read_text(encoding="utf-8", errors="replace")) if rows.exists() else {}
 
 
 def _settings(reading: _Reading, values: Mapping[str, Any], text: str) -> Preset:

@@ -41,6 +41,8 @@ def registered(folder: Path, *names: str) -> Path:
 
 WAYS: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
     "nothing answered": ((), {}),
+    "names of one's own": ((), {"fill.name": 'Ada "the \u7b2c\u4e00"', "fill.author": "a team, of two"}),
+    "another sample": ((), {"data": "sample:chat"}),
     "another preset": ((24,), {"preset": "8gb"}),
     "a setting of the preset": ((), {"train_lora_rank": "32"}),
     "alpha beside the rank": ((), {"train_lora_rank": "32", "train_lora_alpha": "16"}),
