@@ -21,13 +21,15 @@ from engine.wizard import draft as drafts
 from engine.wizard.beginning import Beginning, Look, look_back
 from engine.wizard.desk import Desk, Started
 from engine.wizard.draft import Draft
+from engine.wizard.inspection import wishes
 from engine.wizard.session import Wizard
 from engine.wizard.steps import following, preceding, step, steps
 from tui import ways
 from tui.ascii import AsciiFilter
+from tui.boarding import Boarding, BoardOpened
 from tui.finding import Found, Lookups, Progressed, Refused, StartDone
 from tui.lastwords import last_words
-from tui.runwatch import RunChanged
+from tui.runwatch import RunChanged, RunReading
 from tui.screens import StepScreen, screen_of
 from tui.screens.base import cursor_of
 from tui.signals import LOST, catch_signals, vanish
@@ -79,6 +81,9 @@ class WizardApp(App[int]):
         self.reached = "hardware"
         self.starting: Progressed | None = None
         self.lookups = Lookups(self, desk)
+        self.boarding = Boarding()
+        self.reading: float | None = None  # which share of a run's history was read
+        self.suggested: dict[str, Any] = {}  # {question: what to fill in when it is opened next}
         self.untouched: dict[str, Any] = {}  # answers that need no draft: none, or those of a project as it was opened
         self._returning = False
         self._then: tuple[str, Callable[[], None]] | None = None
@@ -134,6 +139,11 @@ class WizardApp(App[int]):
         self._returning = True
         self.go(table()[question_id].step, question_id)
 
+    def suggest(self, question_id: str, value: Any) -> None:
+        """Ask a setting again at the review, with this filled in."""
+        self.suggested = {question_id: value}
+        self.go("review")
+
     def take_up(self, draft: Draft) -> None:
         """Go on with answers of earlier."""
         self.wizard, self.reached, self.untouched = draft.wizard(), draft.step, {}
@@ -143,7 +153,7 @@ class WizardApp(App[int]):
         """Follow a run from now on."""
         from tui.runwatch import RunWatch
 
-        self.run_folder = run
+        self.run_folder, self.reading = run, None
         RunWatch(self, run, self.profile.tick).start()
 
     def begin(self, started: Started) -> None:
@@ -205,7 +215,8 @@ class WizardApp(App[int]):
     def _look(self, step_id: str) -> None:
         after = following(self.wizard, step_id)
         ahead = self.wizard.needs(after.id) if after and after.asks else []
-        self.lookups.want([*self.wizard.needs(step_id), *ahead])
+        wished = wishes(self.wizard, step_id, self.lookups.under_way)
+        self.lookups.want([*self.wizard.needs(step_id), *ahead, *wished])
 
     def on_found(self, message: Found) -> None:
         """A fact arrived."""
@@ -248,6 +259,16 @@ class WizardApp(App[int]):
             self._refresh()
 
     # What is watched
+
+    def on_run_reading(self, message: RunReading) -> None:
+        """How much of a long history has been read."""
+        self.reading = message.share
+        self._refresh()
+
+    def on_board_opened(self, message: BoardOpened) -> None:
+        """TensorBoard answers, or says why not."""
+        self.boarding.opened(message)
+        self._refresh()
 
     def on_run_changed(self, message: RunChanged) -> None:
         """The run has something new."""

@@ -18,7 +18,7 @@ from engine.memory.remedies import Change
 from engine.messages import render
 from engine.text import clean, one_line
 from tui.lines import Lines
-from tui.report import Report, command, duration
+from tui.report import Report, command, duration, plan_words
 from tui.words import _, noop, problem_line, say, translate
 
 NAME = 40  # characters of a model's or device's name
@@ -101,8 +101,7 @@ def plan_line(found: Forecast) -> str:
     if not found.estimate:
         return ""
     plan = found.estimate.plan
-    line = _("{row} tokens at a time, {recompute} of {layers} layers computed again in backward")
-    return line.format(row=plan.row_tokens, recompute=plan.recompute, layers=found.layers)
+    return plan_words({"budget": plan.row_tokens, "recompute": plan.recompute, "layers": found.layers})
 
 
 def short_lines(found: Forecast) -> Iterator[str]:

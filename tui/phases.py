@@ -1,4 +1,4 @@
-"""Words for what a run is doing and how it stands, for times and sizes."""
+"""Words for what a run is doing and how it stands, and for times and sizes."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -118,9 +119,12 @@ class Report:
             share, device = 100 * trained / total, event["device"]
             line = _("{trained:.2f}M of {total:.0f}M parameters are trained ({share:.2f} %) on {device}")
             self.say(line.format(trained=trained, total=total, share=share, device=device))
-        elif what == "step" and event["micro_batches"] == "packed" and event["difference"] is not None:
-            line = _("Fast step checked on your model and data: largest relative loss difference {difference:.0e}")
-            self.say(line.format(difference=event["difference"]))
+        elif what == "step":
+            if event["micro_batches"] == "packed" and event["difference"] is not None:
+                line = _("Fast step checked on your model and data: largest relative loss difference {difference:.0e}")
+                self.say(line.format(difference=event["difference"]))
+            if planned := plan_words(event):
+                self.say(_("Step: {plan}").format(plan=planned))
         elif what == "measured":
             figures = {name.removeprefix("eval_"): value for name, value in event["figures"].items()}
             rest = ", ".join(f"{one_line(name)} {value:.4f}" for name, value in figures.items() if name != "loss")
@@ -193,3 +197,11 @@ def amount(done: float, total: float, unit: str) -> str:
     if unit == "bytes":
         done, total = done / 1e6, total / 1e6
     return translate(_AMOUNTS.get(unit, "{done:.0f} / {total:.0f}")).format(done=done, total=total)
+
+
+def plan_words(event: Mapping[str, Any]) -> str:
+    """How an optimiser step was planned, of a run's `step` event; empty where it does not say."""
+    if not event.get("budget"):
+        return ""
+    line = _("{row} tokens at a time, {recompute} of {layers} layers computed again in backward")
+    return line.format(row=event["budget"], recompute=event.get("recompute", 0), layers=event.get("layers", "?"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -22,13 +20,12 @@ from engine.runs.logs import LogReader
 from engine.runs.retry import Retry, started_again
 from engine.runs.status import Status, status
 from engine.text import one_line
-from tui.phases import age, duration, state_title
+from tui.phases import age, duration, size_words, state_title
 from tui.report import Report, command
 from tui.running import replay_file
 from tui.words import _
 
 LOOK_SECONDS = 0.25
-STAMP = "%Y%m%dT%H%M%S"  # of run ids, UTC
 SHORTEST_ID = len("20260131T093000")
 
 
@@ -111,7 +108,7 @@ def remove_run(given: str, everything: bool, dry: bool, sure: bool) -> int:
     listed = control.removal(run, everything=everything)
     _say(_("This would be deleted:") if dry else _("To be deleted:"))
     for path, size in listed:
-        print(f"{path}  {_size(size)}", flush=True)
+        print(f"{path}  {size_words(size)}", flush=True)
     if dry:
         return EXIT_OK
     if everything and not sure and sys.stdin.isatty() and not _yes(_("Delete all of it? (y/n)")):
@@ -141,7 +138,7 @@ def _table(found: list[tuple[RunFolder, Status]]) -> Table:
             f"{now.step}/{now.total}" if now.total else "",
             f"{now.loss:.4f}" if now.loss is not None else "",
             age(_seconds_old(run)),
-            _size(control.size_of(run.path)),
+            size_words(control.size_of(run.path)),
             now.host,
         ]
         table.add_row(*(Text(one_line(cell)) for cell in cells))
@@ -171,20 +168,7 @@ def _as_dict(run: RunFolder, now: Status) -> dict[str, Any]:
 
 
 def _seconds_old(run: RunFolder) -> float:
-    try:
-        began = datetime.datetime.strptime(run.id[:SHORTEST_ID], STAMP).replace(tzinfo=datetime.UTC).timestamp()
-    except ValueError:  # a folder that was renamed
-        began = os.stat(run.config_file).st_mtime  # noqa: PTH116
-    return max(0.0, time.time() - began)
-
-
-def _size(count: float) -> str:
-    """Three digits at most, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    return max(0.0, time.time() - run.began())
 
 
 def _yes(question: str) -> bool:

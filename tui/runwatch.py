@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from textual.app import App
 from textual.message import Message
 from textual.worker import Worker, get_current_worker
 
+from engine.hardware.load import Load, Meter
 from engine.runs.folder import RunFolder
 from engine.runs.view import RunView, Snapshot
+
+LOAD_SECONDS = 2.0  # between two questions to the driver
+HERE = ("running", "stopping")  # states in which a run's pid counts on this machine
 
 
 class RunChanged(Message):
@@ -25,17 +32,42 @@ class RunChanged(Message):
         return isinstance(message, RunChanged)
 
 
+class RunReading(Message):
+    """Which share of a long history has been read."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share = share
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the latest counts."""
+        return isinstance(message, RunReading | RunChanged)
+
+
 def over(snapshot: Snapshot) -> bool:
     """Whether nothing more will happen. Of a run on another machine that falls silent one cannot know."""
     return bool(snapshot.outcome) or (not snapshot.status.alive and snapshot.status.state != "elsewhere")
 
 
 class RunWatch:
-    """Reads in a thread of the app, not of a screen: screens come and go. Posts RunChanged to the app."""
+    """Reads in a thread of the app, not of a screen: screens come and go. Posts RunChanged to the app.
 
-    def __init__(self, app: App[Any], run: RunFolder, tick: float):
-        self.app, self.run, self.tick = app, run, tick
+    meter: whom to ask what the worker takes.
+    """
+
+    def __init__(
+        self,
+        app: App[Any],
+        run: RunFolder,
+        tick: float,
+        meter: Meter | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.app, self.run, self.tick, self.clock = app, run, tick, clock
+        self.meter = meter or Meter()
         self.worker: Worker[None] | None = None
+        self._load: Load | None = None
+        self._asked = -LOAD_SECONDS
 
     def start(self) -> None:
         """Watch until the run is over; another watcher of the app ends."""
@@ -51,13 +83,29 @@ class RunWatch:
     def _watch(self) -> None:
         worker = get_current_worker()
         view = RunView(self.run)
+        for share in view.catch_up():
+            if worker.is_cancelled:
+                return
+            self.app.post_message(RunReading(share))
         seen: Snapshot | None = None
+        told: Load | None = None
         while not worker.is_cancelled:
             with contextlib.suppress(OSError):  # a file that is being replaced; the next look finds it
                 snapshot = view.poll()
-                if snapshot is not seen:
-                    seen = snapshot
-                    self.app.post_message(RunChanged(snapshot))
+                load = self.load(snapshot)
+                if snapshot is not seen or load != told:
+                    seen, told = snapshot, load
+                    self.app.post_message(RunChanged(replace(snapshot, load=load)))
             if seen is not None and over(seen):
                 return
             worker.cancelled_event.wait(self.tick)
+
+    def load(self, seen: Snapshot) -> Load | None:
+        """What the worker takes, asked now and then while it lives on this machine."""
+        status = seen.status
+        if status.state not in HERE or status.pid is None:
+            return None
+        if self.clock() - self._asked >= LOAD_SECONDS:
+            self._asked = self.clock()
+            self._load = self.meter.read(status.pid, str(seen.facts.get("model", {}).get("device", "")))
+        return self._load

@@ -90,7 +90,8 @@ def rows(seen: Snapshot) -> list[Fix]:
     for problem in seen.problems:
         if problem.file and problem.line:
             values = {"line": problem.line, "file": Path(problem.file).name}
-            found.append(Fix(Phrase("Show line {line} of {file}", values), NOTHING, Row(problem.file, problem.line)))
+            row = Row(problem.file, problem.line)
+            found.append(Fix(Phrase("Show line {line} of {file}", values), verbatim(problem.place), row))
     return found[:2]
 
 
@@ -274,7 +275,19 @@ _BY_CODE: dict[str, _Ways] = {
     "killed": _killed,
     **dict.fromkeys(("crashed", "crashed_unseen", "crashed_reboot"), _crashed),
     **dict.fromkeys(("missing_package", "tracker_missing", "optimiser_package", *_PACKAGES), _package),
-    **dict.fromkeys(("model_missing", "model_gated", "model_offline", "model_folder_incomplete"), _model),
+    **dict.fromkeys(
+        (
+            "model_missing",
+            "model_missing_near",
+            "model_unknown",
+            "model_unknown_near",
+            "model_gated",
+            "model_offline",
+            "model_unreachable",
+            "model_folder_incomplete",
+        ),
+        _model,
+    ),
     **dict.fromkeys(("hub_set_gated", "hub_set_offline", "hub_set_unreachable", "hub_set_unknown"), _hub_set),
     **dict.fromkeys(("dataset_no_usable_row", "no_rows", "no_rows_left", "rows_dropped", "data_gave_up"), _data),
     **dict.fromkeys(("cutoff_leaves_no_answer", "end_mark_cut"), _cut),

@@ -15,6 +15,8 @@ from engine.runs.lock import held
 from engine.runs.logs import plain_lines
 from engine.storage import private_folder, write_json, write_whole
 
+STAMP = "%Y%m%dT%H%M%S"  # of run ids, UTC
+
 
 class RunFolder:
     """Paths and state of one run."""
@@ -34,7 +36,7 @@ class RunFolder:
     def create(cls, runs: Path, slug: str, config: dict[str, Any]) -> RunFolder:
         """A new folder `<utc>-<slug>` under `runs`, with its config; `runs`/train.log then links to its log."""
         private_folder(runs)
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+        stamp = datetime.datetime.now(datetime.UTC).strftime(STAMP)
         name = f"{stamp}-{slugify(slug)}"
         for attempt in range(1000):
             path = runs / (name if not attempt else f"{name}-{attempt + 1}")
@@ -49,6 +51,15 @@ class RunFolder:
         run.update_state(state="starting", run=run.id)
         _link(runs / "train.log", run.log_file)
         return run
+
+    def began(self) -> float:
+        """When, in Unix time: by its name, or where it was renamed by its config. 0 where there is neither."""
+        with contextlib.suppress(ValueError):
+            stamp = datetime.datetime.strptime(self.id.partition("-")[0], STAMP)
+            return stamp.replace(tzinfo=datetime.UTC).timestamp()
+        with contextlib.suppress(OSError):
+            return self.config_file.stat().st_mtime
+        return 0.0
 
     def config(self) -> dict[str, Any]:
         """The resolved config."""

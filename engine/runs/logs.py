@@ -26,12 +26,15 @@ class LogReader:
         self.path = path
         self.offset = 0
 
-    def poll(self, *, ended: bool = False) -> list[str]:
-        """Lines since the last call; none where the file cannot be read. `ended`: also a last one without its end."""
+    def poll(self, *, ended: bool = False, most: int = -1) -> list[str]:
+        """Lines since the last call, of at most so many bytes; none where the file cannot be read.
+
+        `ended`: also a last one without its end.
+        """
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self.offset)
-                raw = stream.read()
+                raw = stream.read(most)
         except OSError:
             return []
         whole = raw if ended else raw[: raw.rfind(b"\n") + 1]

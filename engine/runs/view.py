@@ -141,7 +141,7 @@ class RunView:
             tokens_per_second=past.tokens_per_second if training else None,
             eta=past.eta if training else None,
             checkpoint=past.checkpoint,
-            peak_bytes=_peak(past.facts),
+            peak_bytes=peak_bytes(past.facts),
             facts=dict(past.facts),
             warnings=tuple(past.warnings),
             samples=tuple(past.samples),
@@ -274,7 +274,8 @@ def _outcome(closing: Event | None) -> str:
     return "failed" if closing["type"] == "failed" else str(closing.get("outcome", "done"))
 
 
-def _peak(facts: dict[str, dict[str, Any]]) -> int | None:
+def peak_bytes(facts: dict[str, dict[str, Any]]) -> int | None:
+    """Of memory, out of a run's facts; on a GPU what was allocated there."""
     peak = facts.get("memory", {}).get("peak_bytes")
     if not isinstance(peak, dict):
         return None

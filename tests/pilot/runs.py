@@ -16,6 +16,7 @@ from engine.runs.view import RunView, Snapshot
 
 ID = "20260131T093000-my_project"
 HOME = Path("/home/ada/my_project/logs") / ID  # where golden screens say that a run lies
+TRAIN = {"learning_rate": 3e-4, "cutoff_len": 2048, "lora_rank": 16, "template": "auto", "lora_target": "all"}
 BEGAN = 1_769_851_800.0  # 2026-01-31 09:30 UTC
 
 
@@ -26,7 +27,8 @@ class FakeRun:
         path = parent / ID
         path.mkdir(parents=True)
         self.folder = RunFolder(path)
-        config = {"version": 1, "name": "my_project", "file": "/home/ada/my_project/config.yaml", "steps": [*steps]}
+        config: dict[str, Any] = {"version": 1, "name": "my_project", "steps": [*steps], "train": {"config": TRAIN}}
+        config["file"] = "/home/ada/my_project/config.yaml"
         self.folder.config_file.write_bytes(dump(config).encode())
         self.folder.log_file.write_text("")
         self.folder.state_file.write_text(json.dumps({"run": ID, "state": "running" if alive else "starting"}))

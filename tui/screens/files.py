@@ -18,6 +18,7 @@ from textual.screen import ModalScreen
 from engine.text import clean, one_line
 from engine.wizard.browsing import Entry, Listing, Wanted, browse, nearest_folder
 from tui.beside import beside
+from tui.phases import size_words
 from tui.widgets import Words
 from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_text
@@ -240,15 +241,6 @@ def row_of(entry: Entry) -> Row:
     if entry.reason:
         return Row(entry.name, f"{name}/", _("no access"))
     return Row(entry.name, f"{name}/", _("{count} files").format(count=entry.held) if entry.held else "")
-
-
-def size_words(size: int) -> str:
-    """Bytes, as files are counted."""
-    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 999.5 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.1f} {units[0]}" if units[0] != "B" and value < 9.95 else f"{value:.0f} {units[0]}"
 
 
 def ending(text: str, cells: int) -> str:

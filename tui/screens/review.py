@@ -43,6 +43,17 @@ class ReviewScreen(EstimateScreen):
         yield Words(id="tree")
         yield Words(id="command")
 
+    def on_mount(self) -> None:
+        """A setting that a failed run asks for again is open at once."""
+        super().on_mount()
+        if self.wizard_app.suggested:
+            self.call_after_refresh(self._open_suggested)
+
+    def _open_suggested(self) -> None:
+        suggested, self.wizard_app.suggested = self.wizard_app.suggested, {}
+        for question, value in suggested.items():
+            self.query_one(Form).edit(question, value)
+
     def refresh_body(self) -> None:
         """All as it is now."""
         app = self.wizard_app

@@ -1,51 +1,40 @@
-"""A run as it goes: phase, figures, picture and log; and when it ends, what became of it and what to do next."""
+"""A run as it goes: phase, figures, picture and log; and when it ends, what became of it and the ways on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
 from engine.errors import Problem
-from engine.runs import control
+from engine.runs.actions import Fix, command_of
+from engine.runs.fixes import fixes
 from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry
 from engine.runs.view import Snapshot
 from engine.text import Phrase
-from engine.wizard.desk import Started
-from tui.beside import beside
 from tui.finding import Progressed
+from tui.mending import Read, mend, usable
+from tui.pager import show_log
 from tui.phases import proof_words
 from tui.runwatch import over
 from tui.screens.base import StepScreen
+from tui.screens.pane import TextPane
+from tui.steering import Resumed, StopAsked, start_again, stop
 from tui.widgets import Words
 from tui.widgets import figures as say
 from tui.widgets.chart import LossChart
+from tui.widgets.fixlist import Ways
 from tui.widgets.log_pane import LogPane
 from tui.words import _
 
 NOT_WELL = ("stopped", "failed", "crashed")
 RESUMING = Phrase("Starting the run again")
-
-
-class StopAsked(Message):
-    """The run was asked to stop, or why it could not be."""
-
-    def __init__(self, problems: tuple[Problem, ...]):
-        super().__init__()
-        self.problems = problems
-
-
-class Resumed(Message):
-    """The run was started again, or why it could not be."""
-
-    def __init__(self, started: Started | None, problems: tuple[Problem, ...] = ()):
-        super().__init__()
-        self.started, self.problems = started, problems
+ROOMY = 30  # lines of a window that has room for how the step was planned
+LOG_LINES = ((36, 10), (28, 6), (22, 4))  # of a window at least so high; below them LEAST_LOG
+LEAST_LOG = 2
 
 
 class RunScreen(StepScreen):
@@ -54,13 +43,14 @@ class RunScreen(StepScreen):
     DEFAULT_CSS = """
     RunScreen #state { text-style: bold; }
     RunScreen .line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    RunScreen #next { text-style: bold; }
-    RunScreen #after { margin-top: 1; }
+    RunScreen #next { text-style: bold; dock: bottom; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", show=False),
         Binding("d,q", "detach", show=False),
         Binding("l", "log", show=False),
+        Binding("o", "whole_log", show=False),
+        Binding("t", "board", show=False),
         Binding("c", "scale", show=False),
         Binding("r", "resume", show=False),
         Binding("b", "questions", show=False),
@@ -88,14 +78,16 @@ class RunScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         """From what matters most to what fills the rest."""
-        for name in ("state", "cause", "after"):
+        for name in ("state", "changes", "cause"):
             yield Words(id=name)
-        for name in ("progress", "loss", "rate"):
+        yield Ways(self._command)
+        for name in ("progress", "loss", "rate", "load", "plan"):
             yield Words(id=name, classes="line")
         yield LossChart(self.wizard_app.profile.ascii_only)
         yield Words(id="legend", classes="line")
         yield Words(id="proof")
         yield Words(id="notes")
+        yield Words(id="board")
         yield LogPane()
         yield Words(id="next")
 
@@ -104,47 +96,72 @@ class RunScreen(StepScreen):
         return ""
 
     def hints(self) -> Sequence[tuple[str, str]]:
-        """Those that do something now."""
-        log = ("l", _("log"))
+        """Those that do something now; the others are told by help."""
+        log = ("o", _("log"))
         if self.state == "finished":
-            return [("Enter", _("go on")), log, ("c", _("scale"))]
+            return [("Enter", _("go on")), log, ("t", "TensorBoard")]
         if self.state in NOT_WELL:
-            back = [("b", _("change answers"))] if self._is_ours() else []
-            return [("r", _("resume")), *back, log]
+            return [("Enter", _("do it")), ("1-9", _("do that one")), log, ("d", _("leave it so"))]
         stop = [("s", _("stop and save"))] if not self.stopping else []
-        return [*stop, ("d", _("leave it running")), log, ("c", _("scale"))]
+        return [*stop, ("d", _("leave running")), log, ("t", "TensorBoard")]
 
     def problems(self) -> Sequence[Problem]:
         """Why a stop or a resume was refused."""
         return self.refused
+
+    def fixes(self) -> Sequence[Fix]:
+        """The ways on from a run that did not reach its end."""
+        seen = self.seen
+        if seen is None or self.state not in NOT_WELL:
+            return ()
+        return [fix for fix in fixes(seen, seen.config, ours=self._is_ours()) if usable(fix)]
 
     def refresh_body(self) -> None:
         """Draw what the last look at the run brought."""
         seen = self.seen
         self._follow(seen)
         super().refresh_body()
+        self._show("board", self.wizard_app.boarding.words())
         if seen is None:
-            self._show("state", _("Looking at the run …"))
+            self._show("state", say.reading_line(self.wizard_app.reading))
             return
-        bad = self.state in ("failed", "crashed")
+        bad, ways = self.state in NOT_WELL, self.fixes()
+        well = not bad
         self._show("state", say.state_line(seen))
-        self._show("cause", say.cause(seen))
-        self._show("after", say.after(seen, ours=self._is_ours()))
-        self._show("progress", "" if self.state == "finished" else say.progress_line(seen))
-        self._show("loss", say.loss_line(seen))
-        self._show("rate", "" if self.state in NOT_WELL else say.rate_line(seen))
+        self._show("changes", say.changes_line(seen))
+        self._show("cause", say.cause(seen, advice=len(ways) < 3))
+        self.query_one(Ways).show(() if self.large_log else ways)
+        self._show("progress", say.where_line(seen) if bad else "" if over(seen) else self._progress(seen))
+        self._show("loss", say.loss_line(seen) if well else "")
+        self._show("rate", say.rate_line(seen) if well else "")
+        self._show("load", say.load_line(seen) if well else "")
+        self._show("plan", say.plan_line(seen) if well and self.size.height >= ROOMY else "")
         self._show("proof", proof_words(seen.proof) if seen.proof else "")
         self._show("next", self._next(seen))
-        drawn = not (bad or self.large_log or self.refused) and bool(seen.losses or seen.evals)
+        self._draw(seen, drawn=not (bad or self.large_log or self.refused) and bool(seen.losses or seen.evals))
+
+    def _progress(self, seen: Snapshot) -> str:
+        return say.progress_line(seen, self.query_one("#body").content_size.width)
+
+    def _draw(self, seen: Snapshot, *, drawn: bool) -> None:
+        """The picture, or the log in its place."""
         chart, log = self.query_one(LossChart), self.query_one(LogPane)
         chart.display = drawn
         self._show("legend", say.legend(chart.log_scale) if drawn else "")
-        self._show("notes", say.all_notes(seen) if self.large_log else "" if bad else say.notes_line(seen))
+        told = say.all_notes(seen) if self.large_log else "" if self.state in NOT_WELL else say.notes_line(seen)
+        self._show("notes", told if drawn or self.large_log else "")
         self.query_one("#notes").set_class(not self.large_log, "line")
-        log.set_class(not drawn, "-large")
+        lines = next((lines for high, lines in LOG_LINES if self.size.height >= high), LEAST_LOG)
+        log.styles.height = lines if drawn else "1fr"
+        log.styles.min_height = LEAST_LOG
         log.display = any(line.strip() for line in seen.log_tail)
         chart.show(seen.losses, seen.smoothed, seen.evals)
         log.show(seen.log_tail)
+
+    def _command(self, fix: Fix) -> str:
+        """What does a way on at a shell."""
+        seen = self.seen
+        return command_of(fix, seen.run, str(seen.config.get("file", ""))) if seen else ""
 
     def _follow(self, seen: Snapshot | None) -> None:
         """The rail shows the step that the run is at."""
@@ -177,11 +194,18 @@ class RunScreen(StepScreen):
     # Keys
 
     def accept(self) -> None:
-        """Enter: on to the chat, or on with what was stopped."""
+        """Enter: on to the chat."""
         if self.state == "finished":
             self.wizard_app.go("chat")
-        elif self.state == "stopped":
-            self.action_resume()
+
+    def on_ways_chosen(self, message: Ways.Chosen) -> None:
+        """A way on from a failure."""
+        if self.seen is not None and not self.wizard_app.starting:
+            mend(self.wizard_app, self.seen, message.fix, self.start_again, self.post_message)
+
+    def on_read(self, message: Read) -> None:
+        """What a way on had to look up first."""
+        self.app.push_screen(TextPane(message.title, message.text))
 
     def action_back(self) -> None:
         """Esc takes a half-asked stop back."""
@@ -195,7 +219,7 @@ class RunScreen(StepScreen):
             return
         if self.asked:
             self.asked, self.stopping, self.refused = False, True, ()
-            beside(self.post_message, partial(self._stop, RunFolder(self.seen.path)), StopAsked)
+            stop(RunFolder(self.seen.path), self.post_message)
         else:
             self.asked = True
         self.refresh_body()
@@ -209,6 +233,18 @@ class RunScreen(StepScreen):
         self.large_log = not self.large_log
         self.refresh_body()
 
+    def action_whole_log(self) -> None:
+        """All of the log, to be searched."""
+        if self.seen is not None:
+            show_log(self.app, RunFolder(self.seen.path).log_file)
+
+    def action_board(self) -> None:
+        """TensorBoard on these curves, or its end."""
+        app, seen = self.wizard_app, self.seen
+        if seen is not None:
+            app.boarding.toggle(RunFolder(seen.path), seen.config, app.post_message)
+            self.refresh_body()
+
     def action_scale(self) -> None:
         """Linear or logarithmic."""
         self.query_one(LossChart).toggle_scale()
@@ -220,26 +256,21 @@ class RunScreen(StepScreen):
             self.wizard_app.go("review")
 
     def action_resume(self) -> None:
-        """Go on with a run that did not end well."""
-        app = self.wizard_app
-        if self.seen is None or self.state not in NOT_WELL or app.starting:
-            return
-        self.refused = ()
-        app.starting = Progressed(RESUMING, 0, 0)
-        beside(self.post_message, partial(self._resume, RunFolder(self.seen.path)), partial(Resumed, None))
-        self.refresh_body()
+        """Go on with a run that did not end well, as it was."""
+        if self.state in NOT_WELL and not self.wizard_app.starting:
+            self.start_again(Retry())
 
     # What takes its time
 
-    def _stop(self, run: RunFolder) -> StopAsked:
-        control.stop(run)
-        return StopAsked(())
-
-    def _resume(self, run: RunFolder) -> Resumed:
-        def progress(what: Phrase, done: int, total: int) -> None:
-            self.app.post_message(Progressed(what, done, total))
-
-        return Resumed(self.wizard_app.desk.resume(run, Retry(), progress))
+    def start_again(self, retry: Retry) -> None:
+        """The run once more, with this changed."""
+        app = self.wizard_app
+        if self.seen is None:
+            return
+        self.refused = ()
+        app.starting = Progressed(RESUMING, 0, 0)
+        start_again(app.desk, RunFolder(self.seen.path), retry, self.post_message, app.post_message)
+        self.refresh_body()
 
     def on_stop_asked(self, message: StopAsked) -> None:
         """The run stops, or says why not."""

@@ -1,20 +1,31 @@
-"""A run's snapshot in words: how it stands, how far it is, its figures, and what to do when it did not end well."""
+"""A run's snapshot in words: how it stands, how far it is, its figures, and what happened where it did not end well."""
 
 from __future__ import annotations
 
 import shlex
 
 from engine.errors import Problem
+from engine.hardware import GIB
 from engine.messages import render
 from engine.runs.view import Snapshot
-from engine.text import clean, one_line
+from engine.text import one_line
 from tui.phases import duration, phase_title, state_title
-from tui.report import amount, command
+from tui.report import amount, command, plan_words
 from tui.words import _, noop, problem_line, translate
 
-BAR = 16
-GB = 1e9
+BAR, SHORT_BAR = 16, 5
+ROOMY = 56  # cells of a line that has room for the whole bar
 
+MARKS = {  # one cell each, so that a state is told apart without its colour and before its word is read
+    "starting": "-",
+    "running": ">",
+    "stopping": "~",
+    "finished": "✓",
+    "stopped": "=",
+    "failed": "✗",
+    "crashed": "!",
+    "elsewhere": "?",
+}
 _STATES = {
     "starting": noop("The worker is being started."),
     "stopping": noop("The step is finished and saved, then the run ends."),
@@ -25,8 +36,19 @@ _STATES = {
 }
 
 
+def reading_line(share: float | None) -> str:
+    """Before the first look at a run."""
+    if share is None:
+        return _("Looking at the run …")
+    return _("Reading the run's events … {share} %").format(share=int(100 * share))
+
+
 def state_line(seen: Snapshot) -> str:
-    """The state's word and what it means."""
+    """A mark, the state's word, and what it means."""
+    return f"{MARKS[seen.status.state]} {_state(seen)}"
+
+
+def _state(seen: Snapshot) -> str:
     status, word = seen.status, state_title(seen.status.state)
     if status.state == "elsewhere":
         host, age = one_line(status.host, 30), status.heartbeat_age
@@ -39,13 +61,17 @@ def state_line(seen: Snapshot) -> str:
     return _("{state}: {what}").format(state=word, what=translate(_STATES[status.state]))
 
 
-def progress_line(seen: Snapshot) -> str:
-    """A bar of plain characters, how far the phase is, and how long it takes; empty where nothing can be said."""
+def progress_line(seen: Snapshot, cells: int = 80) -> str:
+    """A bar of plain characters, how far the phase is, and how long it takes; empty where nothing can be said.
+
+    cells: of the line; the bar gives way before the figures do.
+    """
     if not seen.total:
         return ""
     share = min(1.0, max(0.0, seen.done / seen.total))
-    bar = "#" * int(share * BAR + 0.5)
-    parts = [f"[{bar:-<{BAR}}]", f"{int(100 * share)} %"]
+    room = BAR if cells >= ROOMY else SHORT_BAR
+    bar = "#" * int(share * room + 0.5)
+    parts = [f"[{bar:-<{room}}]", f"{int(100 * share)} %"]
     if seen.unit == "steps":
         parts.append(_("step {step} of {total}").format(step=int(seen.done), total=int(seen.total)))
     else:
@@ -70,7 +96,7 @@ def loss_line(seen: Snapshot) -> str:
 
 
 def rate_line(seen: Snapshot) -> str:
-    """Learning rate, speed, pass, memory, checkpoint, as far as they are known."""
+    """Learning rate, speed, pass, checkpoint, as far as they are known."""
     parts = []
     if seen.learning_rate is not None:
         parts.append(_("learning rate {rate:.2e}").format(rate=seen.learning_rate))
@@ -78,17 +104,57 @@ def rate_line(seen: Snapshot) -> str:
         parts.append(_("{speed:.0f} tok/s").format(speed=seen.tokens_per_second))
     if seen.epoch:
         parts.append(_("pass {epoch:.2f}").format(epoch=seen.epoch))
-    if seen.peak_bytes:
-        parts.append(_("memory {size:.1f} GB").format(size=seen.peak_bytes / GB))
+    if seen.checkpoint is not None:
+        parts.append(_("saved at {step}").format(step=seen.checkpoint))
+    return "  ".join(parts)
+
+
+def load_line(seen: Snapshot) -> str:
+    """What the worker takes right now, or the most that it took; empty where neither is known."""
+    load = seen.load
+    if load is None:
+        return _("memory at most {size:.1f} GB").format(size=seen.peak_bytes / GIB) if seen.peak_bytes else ""
+    used, total = load.used / GIB, load.total / GIB
+    if not load.gpu:
+        parts = [_("process: {used:.1f} of {total:.0f} GB").format(used=used, total=total)]
+        if load.busy is not None:
+            parts.append(_("{cores:.1f} cores busy").format(cores=load.busy / 100))
+        return "  ".join(parts)
+    parts = [_("GPU: {used:.1f} of {total:.1f} GB").format(used=used, total=total)]
+    if load.busy is not None:
+        parts.append(_("{share} % busy").format(share=load.busy))
+    if load.temperature is not None:
+        parts.append(f"{load.temperature} °C")
+    return "  ".join(parts)
+
+
+def plan_line(seen: Snapshot) -> str:
+    """How an optimiser step was planned; empty before it was, and for steps without one."""
+    return plan_words(seen.facts["step"]) if "step" in seen.facts else ""
+
+
+def changes_line(seen: Snapshot) -> str:
+    """What was set beside the config's file."""
+    changes = [one_line(change, 80) for change in seen.changes]
+    return _("Set beside the file: {changes}").format(changes=_(", ").join(changes)) if changes else ""
+
+
+def where_line(seen: Snapshot) -> str:
+    """How far a run had come that is over: step, loss, checkpoint."""
+    if not seen.steps_total:
+        return ""
+    parts = [_("step {step} of {total}").format(step=seen.step, total=seen.steps_total)]
+    if seen.loss is not None:
+        parts.append(_("loss {loss:.4f}").format(loss=seen.loss))
     if seen.checkpoint is not None:
         parts.append(_("saved at {step}").format(step=seen.checkpoint))
     return "  ".join(parts)
 
 
 def legend(log_scale: bool) -> str:
-    """What the picture shows."""
-    scale = _("logarithmic") if log_scale else _("linear")
-    return _("dots: each step  line: smoothed  x: held back  ({scale})").format(scale=scale)
+    """What the picture shows, and the key that changes it."""
+    line = _("dots: each step  line: smoothed  x: held back  (c: linear scale)")
+    return line if log_scale else _("dots: each step  line: smoothed  x: held back  (c: log scale)")
 
 
 def notes_line(seen: Snapshot) -> str:
@@ -96,7 +162,7 @@ def notes_line(seen: Snapshot) -> str:
     if not seen.warnings:
         return ""
     count, text = len(seen.warnings), one_line(what(seen.warnings[-1]), 200)
-    line = _("note: {text}") if count == 1 else _("{count} notes, the last: {text}")
+    line = _("note (l): {text}") if count == 1 else _("{count} notes (l), the last: {text}")
     return line.format(count=count, text=text)
 
 
@@ -105,35 +171,19 @@ def all_notes(seen: Snapshot) -> str:
     return "\n".join(problem_line(problem) for problem in seen.warnings)
 
 
-def cause(seen: Snapshot) -> str:
-    """Why a run failed or crashed, and what to do about it; further findings without."""
+def cause(seen: Snapshot, *, advice: bool) -> str:
+    """Why a run failed or crashed, and further findings. advice: also the engine's words on what to do."""
     if not seen.problems:
         return ""
     first, *others = seen.problems
     lines = [_("What happened: {text}").format(text=what(first))]
-    advice = hint(first)
-    if advice:
-        leads_on = advice.endswith((":", "："))  # to the others
-        lines.append(advice if leads_on else _("What to do: {text}").format(text=advice))
+    if by := first.params.get("by"):
+        lines.append(_("By: {who}").format(who=one_line(by, 60)))
+    said = hint(first)
+    leads_on = said.endswith((":", "："))  # to the others
+    if said and (advice or leads_on):
+        lines.append(said if leads_on else _("What to do: {text}").format(text=said))
     return "\n".join([*lines, *(_("- {text}").format(text=what(problem)) for problem in others)])
-
-
-def after(seen: Snapshot, *, ours: bool) -> str:
-    """The ways on from a run that did not reach its end. ours: the answers behind it can be changed here."""
-    state = seen.status.state
-    if state not in ("stopped", "failed", "crashed"):
-        return ""
-    saved = seen.checkpoint
-    if state == "stopped":
-        lines = [_("Enter  goes on now. Later: {command}").format(command=resume_command(seen.run))]
-    else:
-        go_on = _("r  tries again and goes on from step {step}").format(step=saved)
-        lines = [go_on if saved is not None else _("r  tries again from the beginning")]
-    if ours:
-        changes = [_("b  back to your answers, which are all kept")]
-        # Where the same again would end the same way, changing something comes first.
-        lines = changes + lines if state == "failed" else lines + changes
-    return "\n".join([*lines, _("Log: {path}").format(path=clean(seen.path / "train.log"))])
 
 
 def safe_line(seen: Snapshot) -> str:
@@ -144,11 +194,6 @@ def safe_line(seen: Snapshot) -> str:
 def attach_command(run: str) -> str:
     """Watches a run again."""
     return f"{command()} attach {shlex.quote(run)}"
-
-
-def resume_command(run: str) -> str:
-    """Goes on with a run."""
-    return f"{command()} resume {shlex.quote(run)}"
 
 
 def what(problem: Problem) -> str:

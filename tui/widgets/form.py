@@ -1,8 +1,8 @@
-"""Questions as a list of rows: the first row goes on, Enter on another edits its answer in place."""
+"""Questions as a list of rows: the first row goes on, Enter on another edits its answer in place, `/` finds one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,27 +14,36 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.errors import Problem
-from engine.wizard.questions import Question
+from engine.wizard.questions import Question, mentions
 from engine.wizard.session import Wizard
 from engine.wizard.table import table
 from tui.widgets import Words
 from tui.widgets.field import Field
 from tui.widgets.picker import Picker, Row
-from tui.words import _, problem_text, say
+from tui.words import _, problem_text, say, translate
 
 GO = ""  # key of the first row
+HEADING = "heading"  # begins the key of a row that is one
 
 
 class Form(Vertical):
-    """`show` brings the rows up to date, `edit` opens one answer. The wizard takes the answers; the screen is told."""
+    """`show` brings the rows up to date, `edit` opens one answer. The wizard takes the answers; the screen is told.
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False)]
+    brief: only what a question is for stands below the rows; all of it where it is edited. elsewhere: steps whose
+    questions are not edited here, so that none of them is put back here either. finding: words that rows are picked by.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", show=False),
+        Binding("x,delete", "restore", show=False),
+        Binding("slash", "find", show=False),
+    ]
 
     class Going(Message):
         """Enter on the first row."""
 
     class Toggled(Message):
-        """A line is edited, or no longer."""
+        """A line is edited or looked for, or no longer."""
 
     @dataclass
     class Chosen(Message):
@@ -48,13 +57,22 @@ class Form(Vertical):
 
         question: str
 
-    def __init__(self, *, id: str | None = None):  # noqa: A002
+    def __init__(
+        self,
+        *,
+        brief: bool = False,
+        elsewhere: Collection[str] = (),
+        id: str | None = None,  # noqa: A002
+    ):
         super().__init__(id=id)
         self.wizard: Wizard | None = None
         self.editing = ""
+        self.brief, self.elsewhere = brief, elsewhere
+        self._put_back: dict[str, Any] = {}  # {question: the answer that `x` took away}
 
     def compose(self) -> ComposeResult:
         """The rows, what there is to know of the current one, and where it is edited."""
+        yield Field(id="finding")
         yield Picker(id="rows")
         yield Words(id="detail")
         with Vertical(id="editor"):
@@ -63,13 +81,33 @@ class Form(Vertical):
             yield Picker(id="offered")
             yield Words(id="refused")
 
-    def show(self, wizard: Wizard, first: str, questions: Sequence[Question]) -> None:
-        """Draw these questions. `first`: words of the row that goes on."""
+    @property
+    def finding(self) -> str:
+        """The words that rows are picked by; empty where all are shown."""
+        return self.query_one("#finding", Field).value.strip() if self.is_mounted else ""
+
+    @property
+    def current(self) -> str:
+        """The question of the current row, or the one that is edited; empty on the row that goes on."""
+        return self.editing or self.query_one("#rows", Picker).key or ""
+
+    def show(self, wizard: Wizard, first: str, questions: Sequence[Question], *, grouped: bool = False) -> None:
+        """Draw these questions, or those of them that are looked for. `first`: words of the row that goes on.
+
+        grouped: the rare ones under the headings of their groups.
+        """
         self.wizard = wizard
+        words, heading = self.finding, ""
         rows = [Row(GO, first)]
         for question in questions:
+            if words and not mentions(question, words, translate):
+                continue
+            if grouped and question.advanced(wizard) and (group := say(question.group)) != heading:
+                heading = group
+                rows += [Row((HEADING, group), group, heading=True)] if group else []
             mark = _("changed") if wizard.changed(question.id) else ""
-            rows.append(Row(question.id, say(question.label), say(wizard.shown(question.id)), mark))
+            shown, aside = say(wizard.shown(question.id)), say(question.gloss)
+            rows.append(Row(question.id, say(question.label), shown, mark, aside))
         self.query_one("#rows", Picker).show(rows)
         self.query_one("#editor").display = bool(self.editing)
         self._explain()
@@ -82,8 +120,8 @@ class Form(Vertical):
             rows.move_to(question)
             self._explain()
 
-    def edit(self, name: str) -> None:
-        """Open the answer to a question."""
+    def edit(self, name: str, suggested: Any = None) -> None:
+        """Open the answer to a question, with what is suggested filled in."""
         assert self.wizard is not None
         question = table()[name]
         self.editing = name
@@ -96,20 +134,62 @@ class Form(Vertical):
         self.query_one("#detail").display = False
         self.post_message(self.Toggled())
         if options:
-            offered.show(options, _key(self.wizard.value(name)))
+            offered.show(options, _key(self.wizard.value(name) if suggested is None else suggested))
             offered.focus()
         else:
-            value = self.wizard.value(name)
-            field.fill("" if value is None else say(self.wizard.shown(name)))
+            value = self.wizard.value(name) if suggested is None else suggested
+            field.fill("" if value is None else say(self.wizard.shown(name)) if suggested is None else str(suggested))
             field.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Esc is ours only while something is edited."""
-        return bool(self.editing) if action == "leave" else True
+        """Esc is ours only while something is edited or looked for; the other keys only while nothing is edited."""
+        if action == "leave":
+            return bool(self.editing or self.query_one("#finding").display)
+        return not self.editing
 
     def action_leave(self) -> None:
-        """Esc: the answer stays as it was."""
-        self._close()
+        """Esc: the answer stays as it was, or all rows are back."""
+        if self.editing:
+            self._close()
+            return
+        field = self.query_one("#finding", Field)
+        field.fill("")
+        field.display = False
+        self.query_one("#rows", Picker).focus()
+        self.post_message(self.Toggled())
+
+    def action_find(self) -> None:
+        """`/`: only the rows that mention what is typed."""
+        field = self.query_one("#finding", Field)
+        field.placeholder = _("a name or any word; Esc shows all again")
+        field.display = True
+        field.focus()
+        self.post_message(self.Toggled())
+
+    def action_restore(self) -> None:
+        """`x`: the default in place of the answer; once more, and the answer is back."""
+        name = self.query_one("#rows", Picker).key
+        if not name or self.wizard is None or table()[name].step in self.elsewhere:
+            return
+        if self.wizard.changed(name):
+            self._put_back[name] = self.wizard.value(name)
+            self.wizard.reset(name)
+        elif name in self._put_back:
+            self.wizard.answer(name, self._put_back.pop(name))
+        else:
+            return
+        self.post_message(self.Changed(name))
+
+    @on(Input.Changed, "#finding")
+    def _found(self) -> None:
+        self.post_message(self.Toggled())
+
+    @on(Input.Submitted, "#finding")
+    def _find_done(self, message: Input.Submitted) -> None:
+        message.stop()
+        rows = self.query_one("#rows", Picker)
+        found = [row.key for row in rows.rows if row.key != GO and not row.heading]
+        self.focus_rows(found[0] if self.finding and found else None)
 
     @on(Picker.Moved, "#rows")
     def _moved(self) -> None:
@@ -148,17 +228,29 @@ class Form(Vertical):
 
     def _explain(self) -> None:
         name = self.query_one("#rows", Picker).key
-        text = explanation(self.wizard, table()[name]) if name and self.wizard else ""
-        self.query_one("#detail", Words).show("" if self.editing else text)
+        text = ""
+        if name and self.wizard and not self.editing:
+            text = say(table()[name].help) if self.brief else explanation(self.wizard, table()[name])
+        self.query_one("#detail", Words).show(text)
 
 
 def explanation(wizard: Wizard, question: Question) -> str:
-    """What it is for, why it has its value, and what people use."""
-    usual, default = say(question.usual), wizard.default(question.id)
-    reason = "" if wizard.changed(question.id) else say(default.reason)
-    facts = [_("usual: {usual}").format(usual=usual)] if usual else []
-    facts += [_("why: {reason}").format(reason=reason)] if reason else []
-    return "\n".join(filter(None, (say(question.help), "   ".join(facts))))
+    """What it is, when to change it, what others use, what it takes, its default and why it is that."""
+    label, gloss = say(question.label), say(question.gloss)
+    head = _("{name} — {gloss}").format(name=label, gloss=gloss) if gloss else ""
+    use = " ".join(filter(None, (say(question.help), say(question.when))))
+    return "\n".join(filter(None, (head, use, " ".join(facts_of(wizard, question)))))
+
+
+def facts_of(wizard: Wizard, question: Question) -> list[str]:
+    """What others use, what can be answered, and the default with its reason, a sentence each."""
+    usual, takes, reason = say(question.usual), say(question.takes), say(wizard.default(question.id).reason)
+    default = say(wizard.shown(question.id, default=True))
+    found = [_("Others use: {usual}.").format(usual=usual)] if usual else []
+    found += [_("It takes {range}.").format(range=takes)] if takes else []
+    if reason:
+        return [*found, _("Default: {default}, {reason}.").format(default=default, reason=reason)]
+    return [*found, _("Default: {default}.").format(default=default)]
 
 
 def _options(wizard: Wizard, question: Question) -> list[Row]:

@@ -14,8 +14,7 @@ class LogPane(Static):
     """Draws again only when the lines it has room for differ. They were cleaned when they were read."""
 
     DEFAULT_CSS = """
-    LogPane { height: 5; max-height: 8; text-wrap: nowrap; text-overflow: ellipsis; }
-    LogPane.-large { height: 1fr; max-height: 100%; }
+    LogPane { height: 5; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self) -> None:
