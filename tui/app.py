@@ -22,6 +22,7 @@ from engine.wizard.beginning import Beginning, Look, look_back
 from engine.wizard.desk import Desk, Started
 from engine.wizard.draft import Draft
 from engine.wizard.inspection import wishes
+from engine.wizard.memory import Remedy
 from engine.wizard.session import Wizard
 from engine.wizard.steps import following, preceding, step, steps
 from tui import ways
@@ -76,9 +77,11 @@ class WizardApp(App[int]):
         self.snapshot: Snapshot | None = None
         self.crash: Exception | None = None
         self.refusal: tuple[Problem, ...] = ()  # why the last start did not come about
+        self.remedy: Remedy | None = None  # what was changed so that the job fits, and can be taken back
         self.advanced = False  # whether rare settings are shown
         self.at = ""  # id of the step that is shown; empty beside the steps
         self.reached = "hardware"
+        self.listing = False  # whether the run that is watched was opened from the list of runs
         self.starting: Progressed | None = None
         self.lookups = Lookups(self, desk)
         self.boarding = Boarding()
@@ -317,11 +320,12 @@ class WizardApp(App[int]):
         self.exit(return_code=code)
 
     def action_help(self) -> None:
-        """The keys and the words."""
+        """What is under the cursor, the keys and the words."""
         from tui.screens.help import HelpPane
 
-        if not isinstance(self.screen, HelpPane):
-            self.push_screen(HelpPane())
+        screen = self.screen
+        if not isinstance(screen, HelpPane):
+            self.push_screen(HelpPane(self.wizard, screen.topic() if isinstance(screen, StepScreen) else ""))
 
     def last_words(self) -> list[str]:
         """For the normal screen, after the end."""

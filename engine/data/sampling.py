@@ -116,24 +116,31 @@ class TokenTexts:
 
 
 def sample_row(
-    number: int, rows: int, input_ids: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], texts: TokenTexts
+    number: int,
+    rows: int,
+    input_ids: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.int32],
+    texts: TokenTexts,
+    *,
+    tokens: int = TOKENS,
+    stretches: int = STRETCHES,
 ) -> SampleRow:
-    """The row of these ids and labels, each [tokens], as it is shown."""
+    """The row of these ids and labels, each [tokens], as it is shown: so many stretches of so many tokens at most."""
     learnt = labels != IGNORE
     edges = [0, *(np.flatnonzero(learnt[1:] != learnt[:-1]) + 1).tolist(), len(labels)]
     spans = [(start, end) for start, end in pairwise(edges) if end > start]
     shown, gap = spans, 0
-    if len(spans) > STRETCHES:
-        gap = STRETCHES // 2
+    if len(spans) > stretches:
+        gap = stretches // 2
         shown = [*spans[:gap], *spans[-gap:]]
-    stretches = tuple(_stretch(bool(learnt[start]), input_ids[start:end].tolist(), texts) for start, end in shown)
-    return SampleRow(number, rows, len(labels), int(learnt.sum()), stretches, len(spans) - len(shown), gap)
+    parts = tuple(_stretch(bool(learnt[start]), input_ids[start:end].tolist(), texts, tokens) for start, end in shown)
+    return SampleRow(number, rows, len(labels), int(learnt.sum()), parts, len(spans) - len(shown), gap)
 
 
-def _stretch(learnt: bool, ids: Sequence[int], texts: TokenTexts) -> Stretch:
-    if len(ids) <= TOKENS:
+def _stretch(learnt: bool, ids: Sequence[int], texts: TokenTexts, tokens: int) -> Stretch:
+    if len(ids) <= tokens:
         return Stretch(learnt, texts.pieces(ids))
-    half = TOKENS // 2
+    half = tokens // 2
     return Stretch(learnt, texts.pieces(ids[:half]), len(ids) - 2 * half, texts.pieces(ids[-half:]))
 
 

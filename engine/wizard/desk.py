@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from engine.runs.retry import Retry
 from engine.storage import state_folder
 from engine.text import Phrase
 from engine.wizard.device import pinned
+from engine.wizard.fetching import Fetcher
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
 
@@ -51,7 +53,7 @@ class Finder(Protocol):
         ...
 
 
-class Desk(Finder, Protocol):
+class Desk(Finder, Fetcher, Protocol):
     """All but cancel block: call them from a thread, or say what is awaited. They raise ProblemError."""
 
     def start(self, wizard: Wizard, progress: Progress) -> Started:
@@ -67,7 +69,7 @@ class Desk(Finder, Protocol):
         ...
 
     def cancel(self) -> None:
-        """End what is being looked into. A start is not ended."""
+        """End what is being looked into. A start and a download are not ended."""
         ...
 
 
@@ -77,6 +79,7 @@ class ProcessDesk:
 
     command: Sequence[str] = tuple(python_module("engine.wizard.tasks"))
     _looking: set[subprocess.Popen[str]] = field(default_factory=set)
+    _fetching: set[subprocess.Popen[str]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, request: Request, progress: Progress) -> Any:
@@ -84,7 +87,7 @@ class ProcessDesk:
         if request.what == "hardware":
             return Machine(probe(), host(), importlib.util.find_spec("bitsandbytes") is not None)
         asked = {"do": request.what, "subject": request.subject, "options": list(request.options)}
-        return self._ask(asked, request.subject, progress, ends_with_us=True)
+        return self._ask(asked, request.subject, progress, self._looking)
 
     def start(self, wizard: Wizard, progress: Progress) -> Started:
         """The process that starts the run goes on where the wizard ends meanwhile."""
@@ -96,6 +99,7 @@ class ProcessDesk:
             "preset": wizard.preset().name,
             "force": force,
             "gpu": pinned(wizard),
+            "anyway": bool(wizard.answers.get("anyway")),
         }
         return self._start(asked, str(answers.folder), progress)
 
@@ -110,16 +114,28 @@ class ProcessDesk:
         return self._start(asked, str(merging.file), progress)
 
     def _start(self, asked: dict[str, Any], what: str, progress: Progress) -> Started:
-        found = self._ask(asked, what, progress, ends_with_us=False)
+        found = self._ask(asked, what, progress, set())
         run = RunFolder(Path(found["run"])) if found["run"] else None
         notes = tuple(Problem.from_dict(raw) for raw in found["notes"])
         return Started(run, Path(found["config"]), found["outputs"], notes)
 
+    def download(self, name: str, progress: Progress) -> None:
+        """In a process of its own, which ends with us."""
+        self._ask({"do": "download", "subject": name, "options": []}, name, progress, self._fetching)
+
     def cancel(self) -> None:
         """End every process that only looks."""
+        self._end(self._looking)
+
+    def stop_download(self) -> None:
+        """With what it has started, such as pip."""
+        self._end(self._fetching)
+
+    def _end(self, processes: set[subprocess.Popen[str]]) -> None:
         with self._lock:
-            for process in self._looking:
-                process.kill()
+            for process in processes:
+                if process.poll() is None:  # each leads a session of its own
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def _process(self) -> subprocess.Popen[str]:
         with (state_folder() / LOG).open("a") as errors:
@@ -134,15 +150,14 @@ class ProcessDesk:
                 env={**worker_environment(), "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")},
             )
 
-    def _ask(self, asked: dict[str, Any], what: str, progress: Progress, *, ends_with_us: bool) -> Any:
+    def _ask(self, asked: dict[str, Any], what: str, progress: Progress, among: set[subprocess.Popen[str]]) -> Any:
         try:
             process = self._process()
         except OSError as error:
             raise RunError(Problem("helper_died", {"what": what, "how": error.strerror or str(error)})) from error
         assert process.stdin is not None and process.stdout is not None
         with self._lock:
-            if ends_with_us:
-                self._looking.add(process)
+            among.add(process)
         try:
             with contextlib.suppress(BrokenPipeError):  # it is gone already; what it said is read next
                 process.stdin.write(json.dumps(asked) + "\n")
@@ -160,7 +175,7 @@ class ProcessDesk:
         finally:
             process.stdout.close()
             with self._lock:
-                self._looking.discard(process)
+                among.discard(process)
             threading.Thread(target=process.wait, daemon=True).start()
 
 

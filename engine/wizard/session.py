@@ -26,8 +26,9 @@ from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
 from engine.wizard import device
 from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE, fill
-from engine.wizard.asks.model import FOLDER, HUB
+from engine.wizard.asks.model import FOLDER, HUB, confirmed, model_requests
 from engine.wizard.asks.settings import together
+from engine.wizard.inspection import ruin
 from engine.wizard.questions import Default, Question, Request
 from engine.wizard.table import table
 
@@ -68,7 +69,8 @@ class Wizard:
 
     cwd: where it was started; relative paths start there. started: whether a run was started from these answers.
     language: the person's, which decides on the models to begin with. reckoned: figures that follow from answers and
-    facts (memory.py), so that none is reckoned twice. remarks: of a project that was opened, what is not asked here.
+    facts (memory.py), so that none is reckoned twice. confirmed: models that were
+    chosen with Enter: the hub may be asked for them. remarks: of a project that was opened, what is not asked here.
     """
 
     def __init__(self, cwd: Path, answers: Mapping[str, Any] | None = None):
@@ -79,6 +81,7 @@ class Wizard:
         self.started = False
         self.language: Language = "en"
         self.reckoned: dict[Any, Any] = {}
+        self.confirmed: set[str] = set()
         self.remarks: tuple[Problem, ...] = ()
         self._folders: dict[str, str] = {}
 
@@ -98,9 +101,9 @@ class Wizard:
         """What was answered, else the default."""
         return self.answers[name] if name in self.answers else self.default(name).value
 
-    def shown(self, name: str) -> Phrase:
-        """The value in words."""
-        value = self.value(name)
+    def shown(self, name: str, *, default: bool = False) -> Phrase:
+        """The value in words, or the default in its place."""
+        value = self.default(name).value if default else self.value(name)
         question = table()[name]
         for choice in question.choices(self):
             if choice.value == value:
@@ -147,7 +150,7 @@ class Wizard:
         if step == "hardware":
             wanted += [self._checks_request()]
         elif step == "model":
-            wanted += [MODELS, *self._model_requests()]
+            wanted += [MODELS, *confirmed(self, self._model_requests())]
         elif step == "data":
             wanted += [Request("datasets", str(self.cwd)), *self._data_requests()]
         elif step in ("preset", "settings"):
@@ -176,7 +179,7 @@ class Wizard:
             "checks": lambda: [self._checks_request()],
             "models": lambda: [MODELS],
             "datasets": lambda: [Request("datasets", str(self.cwd))],
-            "model": self._model_requests,
+            "model": lambda: self._model_requests()[::-1],
             "columns": self._columns_requests,
             "data": lambda: self._data_requests()[::-1],
         }
@@ -197,6 +200,7 @@ class Wizard:
             found += together(self)
         if step == "review":
             found += [problem for name in ("model", "data", "settings") for problem in self.problems(name)]
+            found += [] if found else ruin(self)
             found += (tree or self.tree()).problems if not found else ()
         return found
 
@@ -405,7 +409,7 @@ class Wizard:
     def _model_requests(self) -> list[Request]:
         if "model" not in self.answers and HARDWARE not in self.facts and HARDWARE not in self.refusals:
             return []  # which one is recommended follows from the machine
-        return [Request("model", self.model())] if self.model() else []
+        return model_requests(self)
 
     def _columns_requests(self) -> list[Request]:
         """What the data holds, before anybody chose columns."""

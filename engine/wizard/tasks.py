@@ -22,7 +22,7 @@ from engine.data.readers import SUFFIXES, read_rows
 from engine.data.registry import INFO_FILE, load_registry
 from engine.data.shapes import recognise
 from engine.data.transform import records_of
-from engine.errors import DataError, EnvironmentProblem, Problem, ProblemError
+from engine.errors import EXIT_FAILED, DataError, EnvironmentProblem, Problem, ProblemError
 from engine.hardware import probe
 from engine.memory.presets import presets
 from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project
@@ -61,10 +61,17 @@ def models(subject: str, options: dict[str, str], progress: Progress) -> list[di
 
 
 def model(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
-    """What a model is, or what its download takes: `model_look.look`."""
+    """What a model is, as far as this machine and the recommended ones tell."""
     from engine.wizard.model_look import look
 
     return look(subject)
+
+
+def hub(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
+    """What a model is and what its download takes, with the hub's word for it."""
+    from engine.wizard.model_look import look
+
+    return look(subject, ask=True)
 
 
 def download(subject: str, options: dict[str, str], progress: Progress) -> str:
@@ -172,9 +179,19 @@ def _found(
     return found | {"preview": preview, "examples": examples or {}, "unusable": []}
 
 
-def start(answers: ProjectAnswers, preset: str, force: bool, gpu: str, progress: Progress) -> dict[str, Any]:
+def check(subject: str, options: dict[str, str], progress: Progress) -> dict[str, Any]:
+    """What a look at every row finds."""
+    from engine.wizard import looking
+
+    return looking.check(options)
+
+
+def start(
+    answers: ProjectAnswers, preset: str, force: bool, gpu: str, anyway: bool, progress: Progress
+) -> dict[str, Any]:
     """Write the project and start its run, which needs nobody to watch it.
 
+    force: files in the way make room. anyway: the run is not stopped by what is wrong with its data.
     gpu: UUID of the one that it takes; empty for the one with most free memory then. Raises EnvironmentProblem where
     the former cannot be used.
     """
@@ -186,7 +203,7 @@ def start(answers: ProjectAnswers, preset: str, force: bool, gpu: str, progress:
     chosen = next(found for found in presets() if found.name == preset)
     plan: list[PlannedFile] = plan_project(answers, chosen)
     apply_project(answers, plan, force=force)
-    return _launch(answers.folder / "config.yaml", progress)
+    return _launch(answers.folder / "config.yaml", progress, force=anyway)
 
 
 def resume(run: Path, retry: Retry, progress: Progress) -> dict[str, Any]:
@@ -217,7 +234,16 @@ def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     return found | {"config": str(config), "notes": notes}
 
 
-LOOKING = {"checks": checks, "models": models, "model": model, "download": download, "datasets": datasets, "data": data}
+LOOKING = {
+    "checks": checks,
+    "models": models,
+    "model": model,
+    "hub": hub,
+    "download": download,
+    "datasets": datasets,
+    "data": data,
+    "check": check,
+}
 
 
 def main() -> None:
@@ -227,9 +253,12 @@ def main() -> None:
     os.dup2(2, 1)  # libraries print to stdout now and then
 
     def tell(**message: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        try:
             out.write(json.dumps(message, ensure_ascii=True, default=str) + "\n")
             out.flush()
+        except BrokenPipeError:
+            if request["do"] in LOOKING:  # a download would go on for hours
+                os._exit(EXIT_FAILED)
 
     def progress(what: Phrase, done: int, total: int) -> None:
         tell(progress=[msgspec.to_builtins(what), done, total])
@@ -244,7 +273,8 @@ def main() -> None:
             result = _launch(Path(request["file"]), progress, **given)
         elif request["do"] == "start":
             answers = msgspec.convert(request["answers"], ProjectAnswers, dec_hook=lambda kind, raw: kind(raw))  # paths
-            result = start(answers, request["preset"], request["force"], request["gpu"], progress)
+            force, gpu, anyway = request["force"], request["gpu"], request["anyway"]
+            result = start(answers, request["preset"], force, gpu, anyway, progress)
         else:
             result = LOOKING[request["do"]](request["subject"], dict(request["options"]), progress)
         tell(result=result)

@@ -112,7 +112,7 @@ def test_it_is_a_command(folder: Path) -> None:
 
 
 def test_a_project_takes_the_preset_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = (None, "identity", "smollm2-135m", "alpaca", [], None, None, None, 0.0, False, "rtx_3060")
+    arguments = (None, "identity", [], "smollm2-135m", "alpaca", [], None, None, None, 0.0, False, "rtx_3060")
     assert new_project(tmp_path / "mine", *arguments) == 0
     written = (tmp_path / "mine/configs/train_config.yaml").read_text()
     assert "quantization_bit: 8" in written and "SAGE RTX 3060" in written

@@ -184,8 +184,9 @@ def test_files_and_registered_sets_are_found_where_one_stands(tmp_path: Path) ->
     (tmp_path / "own.csv").write_text(GOOD)
     wizard = begun(tmp_path)
     offered = [choice.value for choice in wizard.questions("data")[0].choices(wizard)]
-    assert offered[1:-1] == [f"registered:{tmp_path}/data:mine", "found:own.csv", "found:data/rows.json"]
-    assert wizard.answer("data", offered[1]) == []
+    offered = [value for value in offered if not value.startswith("sample:")]
+    assert offered[:-1] == [f"registered:{tmp_path}/data:mine", "found:own.csv", "found:data/rows.json"]
+    assert wizard.answer("data", offered[0]) == []
     look(wizard)
     assert codes(wizard, "data") == []
     settings = yaml.safe_load(written(wizard)["configs/train_config.yaml"])
@@ -435,7 +436,7 @@ def test_the_same_answers_make_the_same_project_as_new(tmp_path: Path, monkeypat
             mapping = ["prompt=ask", "response=say"]
             source = tmp_path / "mine.csv"
             new_project(
-                Path("here"), source, "identity", "smollm2-135m", "sharegpt", mapping, None, "Be kind.", 1, 0, False
+                Path("here"), source, "identity", [], "smollm2-135m", "sharegpt", mapping, None, "Be kind.", 1, 0, False
             )
         made.append(tree_of(cwd / "here"))
     assert made[0] == made[1]

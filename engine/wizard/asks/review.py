@@ -1,10 +1,11 @@
-"""What is asked last, where files are in the way."""
+"""What is asked last: where files are in the way, and where something is wrong with the data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from engine.text import Phrase
+from engine.wizard.inspection import can_be_forced
 from engine.wizard.questions import NOTHING, Default, Question
 
 if TYPE_CHECKING:
@@ -24,5 +25,14 @@ def questions() -> list[Question]:
                 wizard.started, Phrase("these are from your last start") if wizard.started else NOTHING
             ),
             applies=lambda wizard: wizard.in_the_way(),
-        )
+        ),
+        Question(
+            "anyway",
+            "review",
+            "switch",
+            Phrase("Train nevertheless"),
+            Phrase("The run is not stopped by what was found wrong with the data. What it makes may be of no use."),
+            lambda wizard: Default(False),
+            applies=can_be_forced,
+        ),
     ]
