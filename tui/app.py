@@ -53,7 +53,7 @@ class WizardApp(App[int]):
         Binding("ctrl+c,ctrl+q", "leave", priority=True, show=False),
         Binding("ctrl+z", "suspend_process", priority=True, show=False),
         Binding("question_mark,f1", "help", show=False),
-        Binding("l,L", "language", show=False),
+        Binding("l", "language", show=False),
     ]
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (60, "-slim"), (80, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (18, "-low"), (24, "-tall")]  # noqa: RUF012
@@ -81,7 +81,7 @@ class WizardApp(App[int]):
         self.advanced = False  # whether rare settings are shown
         self.at = ""  # id of the step that is shown; empty beside the steps
         self.reached = "hardware"
-        self.listing = False  # whether the run that is watched was opened from the list of runs
+        self.way_back: Callable[[], None] | None = None  # from a run that was chosen, to where it was chosen
         self.starting: Progressed | None = None
         self.lookups = Lookups(self, desk)
         self.boarding = Boarding()
@@ -161,7 +161,7 @@ class WizardApp(App[int]):
 
     def begin(self, started: Started) -> None:
         """A run was started, or all had been done before: the draft has served."""
-        self.started = started
+        self.started, self.way_back = started, None
         self._disk.submit(drafts.drop)
         if started.run is not None:
             self.watch_run(started.run)
@@ -170,7 +170,7 @@ class WizardApp(App[int]):
     def another(self) -> None:
         """Fresh answers, from the first step."""
         self.wizard = Wizard(self.wizard.cwd)
-        self.run_folder = self.started = self.snapshot = None
+        self.run_folder = self.started = self.snapshot = self.way_back = None
         self.reached, self.untouched = "hardware", {}
         self.go("hardware")
 

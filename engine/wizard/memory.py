@@ -6,7 +6,8 @@ tokenised yet, so every sample is taken to be as long as cutoff_len allows, whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.config.rules import wants_rows
@@ -112,10 +113,27 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Remedy:
-    """What `make_fit` did, in lines. done: whether it changed something."""
+    """What `make_fit` did, in lines. done: whether it changed something.
+
+    before, after: {question: answer} of what it changed; a question without an answer is not in `before`.
+    """
 
     done: bool
     lines: tuple[Phrase, ...]
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+    def stands(self, wizard: Wizard) -> bool:
+        """Whether all that it changed is still so."""
+        missing = object()
+        return self.done and all(wizard.answers.get(name, missing) == value for name, value in self.after.items())
+
+    def undo(self, wizard: Wizard) -> None:
+        """The answers of before."""
+        for name in self.after:
+            wizard.reset(name)
+        for name, value in self.before.items():
+            wizard.answer(name, value)
 
 
 @dataclass(frozen=True)
@@ -168,10 +186,12 @@ def make_fit(wizard: Wizard) -> Remedy:
     found = ways(wizard)
     if not found.fits:
         return Remedy(False, (_too_large(wizard, job, found),))
-    wizard.answer("preset", wizard.preset().name)
-    for name, value in found.settings.items():
-        wizard.answer(f"train.{name}", value)
-    return Remedy(True, tuple(Phrase("Changed. {how}", {"how": how}) for how in titles(found)))
+    after = {"preset": wizard.preset().name, **{f"train.{name}": value for name, value in found.settings.items()}}
+    before = {name: wizard.answers[name] for name in after if name in wizard.answers}
+    for name, value in after.items():
+        wizard.answer(name, value)
+    lines = tuple(Phrase("Changed. {how}", {"how": how}) for how in titles(found))
+    return Remedy(True, lines, before, {name: wizard.answers[name] for name in after})
 
 
 def ways(wizard: Wizard) -> Fit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.errors import Problem
-from engine.text import Phrase
+from engine.text import Phrase, Translate
 from engine.wizard.browsing import Wanted
 
 if TYPE_CHECKING:
@@ -66,9 +66,23 @@ class Question:
     empty: Phrase = NONE
 
 
+def mentions(question: Question, words: str, translate: Translate = str) -> bool:
+    """Whether a question is about these words: by its name, or by any of its texts in English or the person's language.
+
+    Underscores and capitals make no difference.
+    """
+    texts = (question.label, question.gloss, question.help, question.when, question.group)
+    said = [question.id, *(text.say(way) for text in texts for way in (str, translate))]
+    return _folded(words) in " ".join(map(_folded, said))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.replace("_", " ").casefold().split())
+
+
 @dataclass(frozen=True)
 class Request:
-    """Something to find out before a step can be shown or left: hardware, models, model, datasets, data, registered.
+    """Something to find out before a step can be shown or left: hardware, checks, models, model, hub, datasets, data.
 
     `subject` is the model's name or the path; `options` further arguments as pairs. Hashable: an answer is looked up
     by its request, so the same question is never asked of the machine twice.

@@ -31,6 +31,7 @@ LOOKING = {
     "checks": noop("Checking drivers, packages and disks …"),
     "models": noop("Looking for models on this machine …"),
     "model": noop("Looking at the model …"),
+    "hub": noop("Asking the hub …"),
     "datasets": noop("Looking for data here …"),
     "data": noop("Reading the data …"),
 }
@@ -92,6 +93,10 @@ class StepScreen(Screen[None]):
     def intro(self) -> str:
         """What is decided here."""
         return say(step_of(self.step).intro) if self.step else ""
+
+    def topic(self) -> str:
+        """What `?` explains first: the id of a question or of this step."""
+        return self.step
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """At most six keys and what they do, in the person's language; `?` and leaving are added."""

@@ -1,40 +1,58 @@
-"""`?`: the keys, and the words of the trade in a sentence each."""
+"""`?`: what is under the cursor, the keys, advice, and the words of the trade in a sentence each."""
 
 from __future__ import annotations
 
-from tui.screens.pane import TextPane
-from tui.words import _, noop, translate
+from typing import ClassVar
 
-KEYS = (
-    ("↑ ↓", noop("move")),
-    ("1-9", noop("move to a row")),
-    ("Enter", noop("take the row and go on")),
-    ("Esc", noop("back; nothing is lost")),
-    ("Tab", noop("to the next field")),
-    ("Ctrl+Z", noop("to the shell; fg comes back")),
-    ("Ctrl+Q", noop("leave; a training run goes on")),
-)
-WORDS = (
-    ("LoRA", noop("Training that leaves the model as it is and learns a small addition to it.")),
-    (noop("adapter"), noop("That addition: a small file, of use only with its model.")),
-    (noop("rank"), noop("How much an adapter can hold; more takes more memory.")),
-    (noop("epoch"), noop("One pass over all samples.")),
-    (noop("cutoff"), noop("The longest sample in tokens, which are pieces of words; what is beyond is cut off.")),
-    (noop("batch"), noop("Samples that go through the model at once; more takes more memory.")),
-    (
-        noop("gradient accumulation"),
-        noop("Several batches before the adapter changes: as good as one large batch, in less memory."),
-    ),
-    (noop("merge"), noop("Making one model of model and adapter.")),
-    (noop("checkpoint"), noop("The state of a run on disk, from which it can go on.")),
-    (noop("preset"), noop("Settings that fit a given amount of memory.")),
-)
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from engine.wizard.session import Wizard
+from tui.helptext import help_page
+from tui.screens.pane import TextPane
+from tui.widgets.field import Field
+from tui.words import _
 
 
 class HelpPane(TextPane):
-    """Opened from anywhere."""
+    """Opened from anywhere; topic: the id of a question or step that is explained first. `/` looks for a word."""
 
-    def __init__(self) -> None:
-        keys = [f"{key:8} {translate(words)}" for key, words in KEYS]
-        words = [_("{word}: {meaning}").format(word=translate(word), meaning=translate(text)) for word, text in WORDS]
-        super().__init__(_("Help"), "\n".join([*keys, "", *words]))
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "find", show=False)]
+
+    def __init__(self, wizard: Wizard, topic: str):
+        self.wizard, self.topic = wizard, topic
+        super().__init__(_("Help"), help_page(wizard, topic))
+
+    def above(self) -> ComposeResult:
+        """The line to type in."""
+        yield Field(id="finding", placeholder=_("a word, such as rank or slow; Esc shows all again"))
+
+    def keys(self) -> str:
+        """`/` as well."""
+        return _("↑ ↓ scroll  / find  Esc close")
+
+    def action_find(self) -> None:
+        """Type a word."""
+        field = self.query_one(Field)
+        field.display = True
+        field.focus()
+
+    def action_close(self) -> None:
+        """Back to the whole page, then back to the step."""
+        field = self.query_one(Field)
+        if not field.display:
+            super().action_close()
+            return
+        field.fill("")
+        field.display = False
+        self.read_on()
+
+    @on(Input.Changed, "#finding")
+    def _typed(self, message: Input.Changed) -> None:
+        self.show(help_page(self.wizard, self.topic, message.value))
+
+    @on(Input.Submitted, "#finding")
+    def _found(self) -> None:
+        self.read_on()

@@ -26,13 +26,31 @@ class TextPane(ModalScreen[None]):
         """A title, the text, the keys."""
         with Vertical(id="pane"):
             yield Words(self.heading, id="pane-title")
+            yield from self.above()
             with VerticalScroll(id="pane-text"):
-                yield Words(self.text)
-            yield Words(_("↑ ↓ scroll  Esc close"), id="pane-keys")
+                yield Words(self.text, id="pane-words")
+            yield Words(self.keys(), id="pane-keys")
+
+    def above(self) -> ComposeResult:
+        """What stands between title and text."""
+        yield from ()
+
+    def keys(self) -> str:
+        """What the keys do."""
+        return _("↑ ↓ scroll  Esc close")
 
     def on_mount(self) -> None:
         """The arrows scroll at once."""
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Keys go to the text."""
         self.query_one("#pane-text").focus()
+
+    def show(self, text: str) -> None:
+        """Another text, from its beginning."""
+        self.query_one("#pane-words", Words).show(text)
+        self.query_one("#pane-text").scroll_home(animate=False)
 
     def action_close(self) -> None:
         """Back to the step."""

@@ -13,7 +13,6 @@ from tui.screens.estimate import EstimateScreen
 from tui.widgets import Words
 from tui.widgets.memory import MemoryBar
 from tui.widgets.picker import Picker
-from tui.words import say
 
 
 class PresetScreen(EstimateScreen, ChoiceScreen):
@@ -30,8 +29,8 @@ class PresetScreen(EstimateScreen, ChoiceScreen):
         """The need of the current row; what the key changed takes the place of the preset's reason."""
         super().refresh_body()
         self.query_one(MemoryBar).show_need(self.need())
-        if self.told:
-            self.query_one("#about", Words).show("\n".join(say(phrase) for phrase in self.told))
+        if told := self.told():
+            self.query_one("#about", Words).show(told)
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """`f` where it does not fit."""
@@ -43,4 +42,4 @@ class PresetScreen(EstimateScreen, ChoiceScreen):
 
     @on(Picker.Moved, "#choices")
     def _elsewhere(self) -> None:
-        self.told = ()
+        self.failed = ()

@@ -111,7 +111,7 @@ class ReviewScreen(EstimateScreen):
     @on(Form.Changed)
     def _changed(self) -> None:
         self.wizard_app.refusal = ()
-        self.told = ()
+        self.failed = ()
         self.refresh_body()
         if not self._found:
             self.query_one(Form).focus_rows(GO)

@@ -17,6 +17,7 @@ from engine.errors import Problem
 from engine.wizard.questions import Question, mentions
 from engine.wizard.session import Wizard
 from engine.wizard.table import table
+from tui.helptext import explanation
 from tui.widgets import Words
 from tui.widgets.field import Field
 from tui.widgets.picker import Picker, Row
@@ -188,7 +189,7 @@ class Form(Vertical):
     def _find_done(self, message: Input.Submitted) -> None:
         message.stop()
         rows = self.query_one("#rows", Picker)
-        found = [row.key for row in rows.rows if row.key != GO and not row.heading]
+        found = [str(row.key) for row in rows.rows if row.key != GO and not row.heading]
         self.focus_rows(found[0] if self.finding and found else None)
 
     @on(Picker.Moved, "#rows")
@@ -232,25 +233,6 @@ class Form(Vertical):
         if name and self.wizard and not self.editing:
             text = say(table()[name].help) if self.brief else explanation(self.wizard, table()[name])
         self.query_one("#detail", Words).show(text)
-
-
-def explanation(wizard: Wizard, question: Question) -> str:
-    """What it is, when to change it, what others use, what it takes, its default and why it is that."""
-    label, gloss = say(question.label), say(question.gloss)
-    head = _("{name} — {gloss}").format(name=label, gloss=gloss) if gloss else ""
-    use = " ".join(filter(None, (say(question.help), say(question.when))))
-    return "\n".join(filter(None, (head, use, " ".join(facts_of(wizard, question)))))
-
-
-def facts_of(wizard: Wizard, question: Question) -> list[str]:
-    """What others use, what can be answered, and the default with its reason, a sentence each."""
-    usual, takes, reason = say(question.usual), say(question.takes), say(wizard.default(question.id).reason)
-    default = say(wizard.shown(question.id, default=True))
-    found = [_("Others use: {usual}.").format(usual=usual)] if usual else []
-    found += [_("It takes {range}.").format(range=takes)] if takes else []
-    if reason:
-        return [*found, _("Default: {default}, {reason}.").format(default=default, reason=reason)]
-    return [*found, _("Default: {default}.").format(default=default)]
 
 
 def _options(wizard: Wizard, question: Question) -> list[Row]:

@@ -222,6 +222,8 @@ def _widths(rows: Sequence[Row]) -> tuple[int, int, int, int]:
 
 def _no_heading(rows: Sequence[Row], place: int, way: int) -> int:
     """The nearest place of a row that is no heading, first looked for in a direction."""
+    if not rows or not rows[place].heading:
+        return place
     places = [at for at, row in enumerate(rows) if not row.heading]
     ahead = [at for at in places if (at - place) * way >= 0]
     return min(ahead or places, key=lambda at: abs(at - place)) if places else place

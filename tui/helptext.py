@@ -1,0 +1,117 @@
+"""What `?` and `explain` tell, as text: a question or setting, the words that belong to it, all words, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from engine.advice import Advice
+from engine.config.listing import Row
+from engine.config.teaching import TAUGHT
+from engine.glossary import Term, matching, terms_of
+from engine.text import clean
+from engine.wizard.questions import Question
+from engine.wizard.session import Wizard
+from engine.wizard.table import table
+from tui.words import _, noop, say, translate
+
+KEYS = (
+    ("↑ ↓", noop("move; Page Up and Page Down by a page")),
+    ("1-9", noop("move to a row")),
+    ("Enter", noop("take the row and go on")),
+    ("Esc", noop("back; nothing is lost")),
+    ("Tab", noop("to the next field")),
+    ("/", noop("find: in settings, in files, on this page")),
+    ("a", noop("show what is rarely changed as well")),
+    ("x", noop("put a setting back to its default; once more, and yours is back")),
+    ("f, u", noop("change what has to be changed so that it fits, and undo that")),
+    ("F1", noop("this page, also while you type")),
+    ("Ctrl+Z", noop("to the shell; fg comes back")),
+    ("Ctrl+Q", noop("leave; a training run goes on")),
+)
+
+
+def help_page(wizard: Wizard, topic: str, find: str = "") -> str:
+    """The whole page, what is under the cursor first; with `find` only what mentions these words."""
+    if find.strip():
+        return found_text(find) or _("Nothing mentions {words}.").format(words=clean(find.strip()))
+    terms, advice = matching("")
+    parts = [
+        topic_text(wizard, topic),
+        "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in KEYS)]),
+        "\n".join([heading(_("When it is not as it should be")), *map(advice_text, advice)]),
+        "\n".join([heading(_("Words")), *map(term_text, terms)]),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def topic_text(wizard: Wizard, topic: str) -> str:
+    """A question and the words that belong to it, or those of a step; empty where there is nothing to say."""
+    question, lines = table().get(topic), []
+    if question is not None:
+        lines = [heading(say(question.label)), explanation(wizard, question)]
+    terms = terms_of(topic)
+    if terms and not lines:
+        lines = [heading(_("Here"))]
+    return "\n".join([*lines, *map(term_text, terms)])
+
+
+def found_text(words: str) -> str:
+    """A key of the train config, terms and advice that these words name or are in; empty where there are none."""
+    terms, advice = matching(words, translate)
+    keys = [key_text(row) for row in _keys(words)]
+    return "\n\n".join(filter(None, (*keys, "\n".join(map(term_text, terms)), "\n".join(map(advice_text, advice)))))
+
+
+def explanation(wizard: Wizard, question: Question) -> str:
+    """What it is, when to change it, what others use, what it takes, its default and why it is that."""
+    label, gloss = say(question.label), say(question.gloss)
+    head = _("{name} — {gloss}").format(name=label, gloss=gloss) if gloss else ""
+    use = " ".join(filter(None, (say(question.help), say(question.when))))
+    return "\n".join(filter(None, (head, use, " ".join(facts_of(wizard, question)))))
+
+
+def facts_of(wizard: Wizard, question: Question) -> list[str]:
+    """What others use, what can be answered, and the default with its reason, a sentence each."""
+    usual, takes, reason = say(question.usual), say(question.takes), say(wizard.default(question.id).reason)
+    default = say(wizard.shown(question.id, default=True))
+    found = [_("Others use: {usual}.").format(usual=usual)] if usual else []
+    found += [_("It takes {range}.").format(range=takes)] if takes else []
+    if reason:
+        return [*found, _("Default: {default}, {reason}.").format(default=default, reason=reason)]
+    return [*found, _("Default: {default}.").format(default=default)]
+
+
+def term_text(term: Term) -> str:
+    """A line."""
+    return _("{word}: {meaning}").format(word=say(term.name), meaning=say(term.meaning))
+
+
+def advice_text(advice: Advice) -> str:
+    """The trouble, and what to try."""
+    return "\n".join([say(advice.trouble), *(f"  - {say(way)}" for way in advice.ways)])
+
+
+def key_text(row: Row) -> str:
+    """A key of the configs: what it is, when to change it, what it takes."""
+    taught = TAUGHT.get(row.key)
+    head = _("{name} — {gloss}").format(name=row.key, gloss=say(taught.gloss)) if taught else row.key
+    use = [say(row.text), say(taught.when) if taught else "", say(row.instead)]
+    facts = [_("It takes {range}.").format(range=say(row.takes)) if row.takes.text else ""]
+    facts += [_("Default: {default}.").format(default=row.default) if row.default else ""]
+    return "\n".join(filter(None, (head, _joined(use), _joined(facts))))
+
+
+def heading(title: str) -> str:
+    """A line that begins a part."""
+    return f"── {title}"
+
+
+def _keys(words: str) -> Sequence[Row]:
+    from engine.config.listing import rows
+
+    name = words.strip().lower().replace("-", "_").replace(" ", "_")
+    return [row for row in rows() if row.key == name][:1]
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " ".join(filter(None, parts))
