@@ -75,7 +75,11 @@ def mend(
             told = _("At a shell on this machine, beside this window or after leaving it:")
             app.push_screen(TextPane(say(fix.label), "\n".join([told, "", *command_lines(line, app.size.width - 2)])))
         case Disk():
-            found = lambda: leftover_words(leftovers(run, seen.config, index.known()))  # noqa: E731
+            cells = app.size.width - 2
+
+            def found() -> str:
+                return leftover_words(leftovers(run, seen.config, index.known()), cells)
+
             read(_("What can be deleted"), found)
         case Log():
             show_log(app, run.log_file)
@@ -96,14 +100,14 @@ def row_words(file: Path, line: int) -> str:
     return "\n".join(lines) or _("The file has no line {line} any more.").format(line=line)
 
 
-def leftover_words(found: list[Leftover]) -> str:
-    """Each with its size and the command that deletes it."""
+def leftover_words(found: list[Leftover], cells: int) -> str:
+    """Each with its size and the command that deletes it, in lines of this width."""
     if not found:
         return _("Nothing of this tool's can be deleted here: free some space elsewhere on this disk.")
     lines = []
     for one in found[:SHOWN]:
-        lines += [f"{size_words(one.size):>8}  {say(one.what)}", f"          {clean(one.path)}"]
-        lines += [f"          {line}" for line in command_lines(clean(shlex.join(one.command)), 66)]
+        lines.append(f"{size_words(one.size):>8}  {say(one.what)}: {clean(one.path)}")
+        lines += [f"          {line}" for line in command_lines(clean(shlex.join(one.command)), cells - 10)]
     if len(found) > SHOWN:
         lines.append(_("and {more} more").format(more=len(found) - SHOWN))
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.reading import dump
+from engine.hardware.load import Load
 from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.runs.lock import FolderLock, Holder
@@ -21,20 +22,28 @@ BEGAN = 1_769_851_800.0  # 2026-01-31 09:30 UTC
 
 
 class FakeRun:
-    """A run folder and its one writer. `alive`: its lock is held, by this process."""
+    """A run folder and its one writer. `alive`: its lock is held, by this process. changes: set beside the file."""
 
-    def __init__(self, parent: Path, *, steps: tuple[str, ...] = ("train", "merge", "answers"), alive: bool = True):
+    def __init__(
+        self,
+        parent: Path,
+        *,
+        steps: tuple[str, ...] = ("train", "merge", "answers"),
+        alive: bool = True,
+        changes: tuple[str, ...] = (),
+    ):
         path = parent / ID
         path.mkdir(parents=True)
         self.folder = RunFolder(path)
         config: dict[str, Any] = {"version": 1, "name": "my_project", "steps": [*steps], "train": {"config": TRAIN}}
-        config["file"] = "/home/ada/my_project/config.yaml"
+        config |= {"file": "/home/ada/my_project/config.yaml", "overrides": [*changes]}
         self.folder.config_file.write_bytes(dump(config).encode())
         self.folder.log_file.write_text("")
         self.folder.state_file.write_text(json.dumps({"run": ID, "state": "running" if alive else "starting"}))
         self.now = BEGAN
         self.events = EventLog(self.folder.events_file, clock=lambda: self.now)
         self.step = 0
+        self.load: Load | None = None
         self.holder = Holder.this_process(ID)
         self._lock = FolderLock.take(self.folder.lock_file, self.holder) if alive else None
         self.events.write("run_started", run=ID, steps=[*steps], pid=1, versions={})
@@ -103,4 +112,4 @@ class FakeRun:
             )
             for found in seen.problems
         )
-        return replace(seen, path=HOME, problems=problems)
+        return replace(seen, path=HOME, problems=problems, load=self.load)

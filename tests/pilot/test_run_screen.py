@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from engine.errors import Problem, ProblemError
+from engine.hardware import GIB
+from engine.hardware.load import Load
 from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry
 from engine.runs.view import Snapshot
@@ -51,6 +53,14 @@ def training(run: FakeRun) -> None:
     run.events.write("checkpoint", step=50, path="/c")
     run.train(13, 120)
     run.log(*(f"line {number} of the log" for number in range(20)))
+    run.load = Load(True, int(9.2 * GIB), 24 * GIB, busy=97, temperature=61)
+
+
+def on_a_processor(run: FakeRun) -> None:
+    plan = {"micro_batches": "packed", "difference": 2e-7, "budget": 2048, "recompute": 0, "layers": 30}
+    run.events.write("log", what="step", **plan)
+    training(run)
+    run.load = Load(False, int(2.1 * GIB), 128 * GIB, busy=390)
 
 
 def stopping(run: FakeRun) -> None:
@@ -106,6 +116,42 @@ def bad_data(run: FakeRun) -> None:
     run.fail("dataset_no_usable_row", (row,), name="train", read=40, reasons=1, file=data)
 
 
+def no_gradient(run: FakeRun) -> None:
+    run.phase("training", step=0, total=120)
+    run.fail("no_gradient", loss=2.1)
+
+
+def package_missing(run: FakeRun) -> None:
+    run.phase("loading")
+    run.fail("missing_package", name="sentencepiece", reason="No module named 'sentencepiece'")
+
+
+def gated_model(run: FakeRun) -> None:
+    run.phase("loading")
+    reason = "it is gated or private: accept its licence on the hub, then run hf auth login"
+    run.fail("model_missing", name="acme/closed-7b", folder="/home/ada/acme/closed-7b", reason=reason)
+
+
+def labels_masked(run: FakeRun) -> None:
+    run.phase("tokenising")
+    run.fail("all_labels_masked", rows=40, first="train:1")
+
+
+def other_template(run: FakeRun) -> None:
+    run.phase("tokenising")
+    run.fail(
+        "template_needs_markers", template="qwen3", tokens=["<|im_start|>"], list="<|im_start|>", usable=["llama3"]
+    )
+
+
+def killed_for_memory(run: FakeRun) -> None:
+    training(run)
+    counter = run.folder.path / "memory.events"
+    counter.write_text("oom_kill 1\n")
+    run.state("running", kills={"file": str(counter), "count": 0})
+    run.die()
+
+
 def model_missing(run: FakeRun) -> None:
     run.phase("loading")
     run.fail("model_missing", name="acme/none-7b", folder="/home/ada/acme/none-7b", reason="no such repository")
@@ -119,7 +165,7 @@ def crashed(run: FakeRun) -> None:
 
 def killed(run: FakeRun) -> None:
     training(run)
-    run.fail("killed", log=str(run.folder.log_file))
+    run.fail("killed", log=str(run.folder.log_file), by="ada@node17")
 
 
 def internal(run: FakeRun) -> None:
@@ -129,8 +175,9 @@ def internal(run: FakeRun) -> None:
 
 
 STATES: list[Callable[[FakeRun], None]] = [
-    *(beginning, tokenising, training, stopping, elsewhere, merging, finished, stopped),
-    *(out_of_memory, nan_loss, disk_full, bad_data, model_missing, crashed, killed, internal),
+    *(beginning, tokenising, training, on_a_processor, stopping, elsewhere, merging, finished, stopped),
+    *(out_of_memory, nan_loss, no_gradient, disk_full, bad_data, labels_masked, other_template, model_missing),
+    *(gated_model, package_missing, crashed, killed, killed_for_memory, internal),
 ]
 OURS = Started(RunFolder(HOME), CONFIG, {})
 
@@ -171,14 +218,14 @@ async def test_the_log_takes_the_room_when_asked(cwd: Path, tmp_path: Path) -> N
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await put(pilot, seen_after(tmp_path, training))
-        assert "line 15" in screen_text(app) and "line 14" not in screen_text(app)
+        assert "line 16" in screen_text(app) and "line 15" not in screen_text(app)
         await pilot.press("l")
         await until(pilot, lambda: "line 12 of the log" in screen_text(app))
         assert "finer" in screen_text(app)
         await pilot.press("l")
         await until(pilot, lambda: "line 12 of the log" not in screen_text(app))
         await pilot.press("c")
-        await until(pilot, lambda: "logarithmic" in screen_text(app))
+        await until(pilot, lambda: "c: linear scale" in screen_text(app))
 
 
 async def test_stop_asks_once_and_then_tells_the_worker(cwd: Path, tmp_path: Path) -> None:
@@ -248,11 +295,11 @@ class ResumingDesk(FakeDesk):
     """resumed: what a resume gives back, or the problem it raises."""
 
     resumed: Started | Problem | None = None
-    asked_for: list[Path] = field(default_factory=list)
+    asked_for: list[tuple[Path, Retry]] = field(default_factory=list)
 
     def resume(self, run: RunFolder, retry: Retry, progress: Progress) -> Started:
         """Canned."""
-        self.asked_for.append(run.path)
+        self.asked_for.append((run.path, retry))
         progress(Phrase("Reading {file}", {"file": "x"}), 0, 0)
         if isinstance(self.resumed, Problem):
             raise ProblemError(self.resumed)
@@ -260,7 +307,7 @@ class ResumingDesk(FakeDesk):
         return self.resumed
 
 
-@pytest.mark.parametrize(("what", "key"), [(stopped, "enter"), (crashed, "r"), (disk_full, "r")])
+@pytest.mark.parametrize(("what", "key"), [(stopped, "enter"), (crashed, "r"), (disk_full, "2")])
 async def test_a_run_goes_on_from_its_own_screen(
     cwd: Path, tmp_path: Path, what: Callable[[FakeRun], None], key: str
 ) -> None:
@@ -273,7 +320,7 @@ async def test_a_run_goes_on_from_its_own_screen(
         await put(pilot, seen_after(tmp_path, what))
         await pilot.press(key)
         await until(pilot, lambda: "step 70 of 120" in screen_text(app))
-        assert desk.asked_for == [HOME]
+        assert desk.asked_for == [(HOME, Retry())]
     again.die()
 
 
