@@ -80,7 +80,7 @@ def _project(project: Project, now: float) -> Offer:
     return Offer(("project", project.folder), label, _("{state}, {when}").format(state=state, when=when))
 
 
-RESUME, RUN, TALK, ANSWERS = "resume", "run", "talk", "answers"
+RESUME, RUN, TALK, MERGE, ANSWERS = "resume", "run", "talk", "merge", "answers"
 
 
 def project_offers(newest: Seen) -> list[Offer]:
@@ -91,8 +91,11 @@ def project_offers(newest: Seen) -> list[Offer]:
         return [Offer(RUN, _("Watch its run"), standing(status)), answers]
     if status.state == "finished":
         made = Offer(RUN, _("See what became of its run"), standing(status))
-        talk = [Offer(TALK, _("Talk to it"), "")] if newest.run.outputs().keys() & {"adapter", "merged"} else []
-        return [answers, *talk, made]
+        outputs = newest.run.outputs()
+        talk = [Offer(TALK, _("Talk to it"), "")] if outputs.keys() & {"adapter", "merged"} else []
+        alone = "adapter" in outputs and "merged" not in outputs
+        merge = [Offer(MERGE, _("Merge adapter and model"), "")] if alone else []
+        return [answers, *talk, *merge, made]
     saved = newest.checkpoint
     label = _("Resume training") if saved is None else _("Resume training from step {step}").format(step=saved)
     return [Offer(RESUME, label, ""), Offer(RUN, _("See what happened"), standing(status)), answers]

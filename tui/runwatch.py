@@ -18,6 +18,7 @@ from engine.runs.view import RunView, Snapshot
 
 LOAD_SECONDS = 2.0  # between two questions to the driver
 HERE = ("running", "stopping")  # states in which a run's pid counts on this machine
+RUN_GROUP = "run"  # of the app's workers
 
 
 class RunChanged(Message):
@@ -72,7 +73,7 @@ class RunWatch:
     def start(self) -> None:
         """Watch until the run is over; another watcher of the app ends."""
         self.worker = self.app.run_worker(
-            self._watch, name=self.run.id, group="run", thread=True, exclusive=True, exit_on_error=False
+            self._watch, name=self.run.id, group=RUN_GROUP, thread=True, exclusive=True, exit_on_error=False
         )
 
     def stop(self) -> None:

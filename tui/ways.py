@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.runs.folder import RunFolder
 from engine.wizard.beginning import Seen
 from engine.wizard.opening import Opened
+from tui.runwatch import RUN_GROUP
 
 if TYPE_CHECKING:
     from tui.app import WizardApp
@@ -16,22 +19,30 @@ def begin(app: WizardApp) -> None:
     """What there is to take up again, to open or to begin."""
     from tui.screens.start import StartScreen
 
+    leave_run(app)
     app.at = ""
     app.show(StartScreen())
 
 
-def watch(app: WizardApp, run: RunFolder) -> None:
-    """A run that these answers did not start: as `attach` shows it."""
-    app.started = app.snapshot = None
+def watch(app: WizardApp, run: RunFolder, back: Callable[[], None]) -> None:
+    """A run that these answers did not start, as `attach` shows it; `back` is where Esc leads to."""
+    leave_run(app)
+    app.way_back = back
     app.watch_run(run)
     app.go("training")
 
 
 def talk(app: WizardApp, run: RunFolder) -> None:
     """To what a run made."""
-    app.started = app.snapshot = None
+    leave_run(app)
     app.watch_run(run)
     app.go("chat")
+
+
+def leave_run(app: WizardApp) -> None:
+    """No longer watch a run; it goes on."""
+    app.workers.cancel_group(app, RUN_GROUP)
+    app.run_folder = app.started = app.snapshot = app.way_back = None
 
 
 def open_project(app: WizardApp, opened: Opened, run: Seen | None) -> None:
@@ -40,7 +51,7 @@ def open_project(app: WizardApp, opened: Opened, run: Seen | None) -> None:
 
     app.wizard, app.reached = opened.wizard(app.wizard.cwd), "review"
     app.untouched = dict(app.wizard.answers)
-    app.run_folder = app.started = app.snapshot = None
+    leave_run(app)
     if run is not None:
         app.at = ""
         app.show(ProjectScreen(opened, run))
@@ -48,9 +59,18 @@ def open_project(app: WizardApp, opened: Opened, run: Seen | None) -> None:
         app.go("review")
 
 
-def list_runs(app: WizardApp) -> None:
-    """The runs of this user; Esc leads back to the screen that is left."""
+def list_runs(app: WizardApp, back: str | None = None, marked: Sequence[Path] = ()) -> None:
+    """The runs of this user; Esc leads to the step `back`, else to the one that is left."""
     from tui.screens.runs import RunsScreen
 
-    back, app.at = app.at, ""
-    app.show(RunsScreen(back))
+    back, app.at = app.at if back is None else back, ""
+    if not back:
+        leave_run(app)
+    app.show(RunsScreen(back, marked))
+
+
+def compare(app: WizardApp, runs: Sequence[RunFolder], back: str) -> None:
+    """Some of them beside each other."""
+    from tui.screens.comparing import CompareScreen
+
+    app.show(CompareScreen(runs, back))

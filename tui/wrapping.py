@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 
+from engine.text import one_line
+
 _NOT_FIRST = "，。、；：？！）」』】》〉”’…·"
 _NOT_LAST = "（「『【《〈“‘"
 _WORD = re.compile(r"\s*\S+|\s+")
@@ -21,6 +23,19 @@ def wrap(text: str, cells: int) -> list[str]:
     return found
 
 
+def fit(text: object, cells: int) -> str:
+    """One line of at most `cells` cells, with an ellipsis where something was cut."""
+    line = one_line(text, 4 * max(cells, 1))
+    if cell_len(line) <= cells:
+        return line
+    return set_cell_size(line, max(cells - 1, 0)).rstrip() + "…" if cells > 0 else ""
+
+
+def pad(text: str, cells: int) -> str:
+    """`text` cut or filled to exactly `cells` cells; a wide character counts two."""
+    return set_cell_size(fit(text, cells), max(cells, 0))
+
+
 def _wrapped(line: str, cells: int) -> Iterator[str]:
     now = ""
     for piece in _pieces(line):
@@ -29,8 +44,8 @@ def _wrapped(line: str, cells: int) -> Iterator[str]:
         else:
             yield now.rstrip()
             now = piece.lstrip()
-        while cell_len(now) > cells:  # longer than any line
-            head = set_cell_size(now, cells).rstrip() or now[:1]
+        while cell_len(now[: 4 * cells]) > cells:  # longer than any line; its end is not looked at again and again
+            head = set_cell_size(now[: 4 * cells], cells).rstrip() or now[:1]
             yield head
             now = now[len(head) :]
     if now.strip():

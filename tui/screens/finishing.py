@@ -15,6 +15,7 @@ from engine.errors import Problem
 from engine.runs.results import Merging, Results, keep, results
 from engine.text import Phrase, clean
 from engine.wizard.desk import Started
+from tui import ways
 from tui.beside import beside
 from tui.finding import Progressed
 from tui.finishpage import PARTS, markdown, parts
@@ -61,6 +62,7 @@ class FinishScreen(StepScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "finish", show=False),
         Binding("n", "another", show=False),
+        Binding("a", "runs", show=False),
         Binding("c", "chat", show=False),
         Binding("m", "merge", show=False),
         Binding("w", "keep", show=False),
@@ -86,11 +88,11 @@ class FinishScreen(StepScreen):
         return ""
 
     def hints(self) -> Sequence[tuple[str, str]]:
-        """The ways out and on."""
+        """The ways out and on; with six others that there is more below is told by the scroll bar alone."""
         merge = [("m", _("merge"))] if self.found and self.found.merging else []
         chat = [("c", _("chat"))] if self.found and self.found.usable else []
-        keys = [("Enter", _("finish")), ("↓", _("more")), *chat, *merge]
-        return [*keys, ("w", _("write to a file")), ("n", _("new"))]
+        others = [*chat, *merge, ("w", _("write to a file")), ("n", _("new")), ("a", _("all runs"))]
+        return [("Enter", _("finish")), *([("↓", _("more"))] if len(others) < 5 else []), *others]
 
     def on_mount(self) -> None:
         """Read what the run left, beside the loop."""
@@ -147,6 +149,11 @@ class FinishScreen(StepScreen):
         """From the first step, with fresh answers."""
         if not self.wizard_app.starting:
             self.wizard_app.another()
+
+    def action_runs(self) -> None:
+        """To this run beside those of earlier."""
+        if not self.wizard_app.starting:
+            ways.list_runs(self.wizard_app)
 
     def action_scroll_lines(self, by: int) -> None:
         """A line at a time."""

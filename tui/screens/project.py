@@ -9,16 +9,20 @@ from textual import on
 from textual.app import ComposeResult
 
 from engine.errors import Problem
+from engine.runs.results import results
 from engine.runs.retry import Retry
 from engine.text import Phrase
 from engine.wizard.beginning import Seen
+from engine.wizard.desk import Started
 from engine.wizard.opening import Opened
 from tui import ways
-from tui.beginpage import ANSWERS, RESUME, RUN, TALK, project_offers, standing
+from tui.beginpage import ANSWERS, MERGE, RESUME, RUN, TALK, project_offers, standing
 from tui.beside import beside
 from tui.finding import Progressed
 from tui.screens.base import StepScreen
-from tui.screens.running import RESUMING, Resumed
+from tui.screens.finishing import MERGING
+from tui.screens.running import RESUMING
+from tui.steering import Resumed, start_again
 from tui.widgets import Words
 from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_line
@@ -74,21 +78,35 @@ class ProjectScreen(StepScreen):
         if message.key == ANSWERS:
             app.go("review")
         elif message.key == RUN:
-            ways.watch(app, self.run.run)
+            ways.watch(app, self.run.run, self._again)
         elif message.key == TALK:
             ways.talk(app, self.run.run)
         elif message.key == RESUME:
             self._resume()
+        elif message.key == MERGE:
+            self._merge()
+
+    def _again(self) -> None:
+        ways.open_project(self.wizard_app, self.opened, self.run)
 
     def _resume(self) -> None:
-        app, run = self.wizard_app, self.run.run
-        app.starting, self.failure = Progressed(RESUMING, 0, 0), ()
+        app, self.failure = self.wizard_app, ()
+        app.starting = Progressed(RESUMING, 0, 0)
+        start_again(app.desk, self.run.run, Retry(), self.post_message, app.post_message)
+        self.refresh_body()
+
+    def _merge(self) -> None:
+        app, run, self.failure = self.wizard_app, self.run.run, ()
+        app.starting = Progressed(MERGING, 0, 0)
 
         def progress(what: Phrase, done: int, total: int) -> None:
             app.post_message(Progressed(what, done, total))
 
-        work = partial(app.desk.resume, run, Retry(), progress)
-        beside(self.post_message, lambda: Resumed(work()), partial(Resumed, None))
+        def work() -> Resumed:
+            merging = results(run, self.opened.file, run.outputs()).merging
+            return Resumed(app.desk.merge(merging, progress) if merging else Started(None, self.opened.file, {}))
+
+        beside(self.post_message, work, partial(Resumed, None))
         self.refresh_body()
 
     def on_resumed(self, message: Resumed) -> None:
@@ -98,4 +116,4 @@ class ProjectScreen(StepScreen):
         if message.started is None:
             self.refresh_body()
         else:
-            ways.watch(app, message.started.run or self.run.run)
+            ways.watch(app, message.started.run or self.run.run, self._again)

@@ -98,12 +98,13 @@ class RunScreen(StepScreen):
     def hints(self) -> Sequence[tuple[str, str]]:
         """Those that do something now; the others are told by help."""
         log = ("o", _("log"))
+        back = [("Esc", _("back"))] if self.wizard_app.way_back else []
         if self.state == "finished":
-            return [("Enter", _("go on")), log, ("t", "TensorBoard")]
+            return [("Enter", _("go on")), *back, log, ("t", "TensorBoard")]
         if self.state in NOT_WELL:
-            return [("Enter", _("do it")), ("1-9", _("do that one")), log, ("d", _("leave it so"))]
+            return [("Enter", _("do it")), ("1-9", _("do that one")), log, ("d", _("leave it so")), *back]
         stop = [("s", _("stop and save"))] if not self.stopping else []
-        return [*stop, ("d", _("leave running")), log, ("t", "TensorBoard")]
+        return [*stop, ("d", _("leave running")), log, ("t", "TensorBoard"), *back]
 
     def problems(self) -> Sequence[Problem]:
         """Why a stop or a resume was refused."""
@@ -208,10 +209,12 @@ class RunScreen(StepScreen):
         self.app.push_screen(TextPane(message.title, message.text))
 
     def action_back(self) -> None:
-        """Esc takes a half-asked stop back."""
+        """Esc takes a half-asked stop back; else it leads to where the run was chosen, which goes on by itself."""
         if self.asked:
             self.asked = False
             self.refresh_body()
+        elif self.wizard_app.way_back and not self.wizard_app.starting:
+            self.wizard_app.way_back()
 
     def action_stop(self) -> None:
         """Asks once, inline."""

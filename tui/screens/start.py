@@ -142,7 +142,7 @@ class StartScreen(StepScreen):
         app = self.wizard_app
         run = next((seen.run for seen in app.beginning.live if seen.run.path == key), None)
         if run is not None:
-            ways.watch(app, run)
+            ways.watch(app, run, partial(ways.begin, app))
         elif key == DRAFT and app.beginning.draft is not None:
             app.take_up(app.beginning.draft)
         elif key == RUNS:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from engine.text import clean, one_line
-from tui.wrapping import wrap
+from engine.text import clean
+from tui.wrapping import fit, pad, wrap
+
+__all__ = ["Words", "fit", "pad", "plain"]
 
 
 def plain(text: object) -> Content:
     """Text for a widget: nothing in it is markup, and no control character reaches the terminal."""
     return Content(clean(text).replace("\t", "    "))
-
-
-def fit(text: object, cells: int) -> str:
-    """One line of at most `cells` cells, with an ellipsis where something was cut."""
-    line = one_line(text, 4 * max(cells, 1))
-    if cell_len(line) <= cells:
-        return line
-    return set_cell_size(line, max(cells - 1, 0)).rstrip() + "…" if cells > 0 else ""
-
-
-def pad(text: str, cells: int) -> str:
-    """`text` cut or filled to exactly `cells` cells; a wide character counts two."""
-    return set_cell_size(fit(text, cells), max(cells, 0))
 
 
 class Words(Widget):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TypeGuard, TypeVar
 
@@ -34,8 +34,8 @@ def draw(
     Points are (optimiser step, loss) by rising step. A loss that is None or not finite is a gap in the line. Left of
     the picture stand the largest and the smallest value, right of it the last, below it the first and the last step.
     """
-    raw, line, marks = _known(losses, log_scale), smoothed, _known(evals, log_scale)
-    found = [points for points in (raw, _known(line, log_scale) if not raw else [], marks) if points]
+    raw, line, marks = known(losses, log_scale), smoothed, known(evals, log_scale)
+    found = [points for points in (raw, known(line, log_scale) if not raw else [], marks) if points]
     if not found or width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return []
     low = min(min(map(itemgetter(1), points)) for points in found)
@@ -47,11 +47,16 @@ def draw(
     canvas.span(first, final, low, high)
     for step, value in _thinned(raw, canvas):
         canvas.point(step, value)
-    canvas.line([points[-1] for points in _columns(line, canvas)])
+    canvas.line([points[-1] for points in columns(line, canvas)])
     for step, value in marks:
         canvas.mark(step, value)
+    return framed(canvas, low, high, {canvas.row_of(last): label(last)})
+
+
+def framed(canvas: Canvas, low: float, high: float, beside: Mapping[int, str]) -> list[str]:
+    """A picture with its extreme values left of it, its steps below, and `beside` {row: text} right of it."""
+    left, first, final = max(len(label(low)), len(label(high))), canvas.first, canvas.last
     named = {canvas.row_of(low): label(low), canvas.row_of(high): label(high)}
-    beside = {canvas.row_of(last): label(last)}
     lines = [
         f"{named.get(number, ''):>{left}} {row} {beside.get(number, '')}".rstrip()
         for number, row in enumerate(canvas.rows())
@@ -93,8 +98,11 @@ class Canvas:
         """A loose dot."""
         self._dot(self.column(step), self._row(value), RAW)
 
-    def line(self, points: Points) -> None:
-        """Neighbours joined, so that a steep fall stays one line; broken where there is no value."""
+    def line(self, points: Points, sign: str = LINE) -> None:
+        """Neighbours joined, so that a steep fall stays one line; broken where there is no value.
+
+        sign: what a cell of it is with `ascii_only`.
+        """
         before: tuple[int, int] | None = None
         for step, value in points:
             if not _drawable(value, self.log_scale):
@@ -104,12 +112,16 @@ class Canvas:
             across, down = (0, 0) if before is None else (x - before[0], y - before[1])
             length = max(across, abs(down), 1)
             for part in range(length):  # from where it is to where it came from
-                self._dot(x - across * part // length, y - round(down * part / length), LINE)
+                self._dot(x - across * part // length, y - round(down * part / length), sign)
             before = (x, y)
 
-    def mark(self, step: int, value: float) -> None:
+    def mark(self, step: int, value: float, sign: str = HELD_BACK) -> None:
         """A whole character."""
-        self.marks[self.row_of(value), self.column(step) // (self.across // self.width)] = HELD_BACK
+        self.marks[self.row_of(value), self.column(step) // (self.across // self.width)] = sign
+
+    def is_marked(self, step: int, value: float) -> bool:
+        """Whether a whole character stands there."""
+        return (self.row_of(value), self.column(step) // (self.across // self.width)) in self.marks
 
     def row_of(self, value: float) -> int:
         """Of characters, from the top."""
@@ -143,11 +155,11 @@ def _drawable(value: float | None, log_scale: bool) -> TypeGuard[float]:
     return value is not None and math.isfinite(value) and not (log_scale and value <= 0)
 
 
-def _known(points: Points, log_scale: bool) -> Known:
+def known(points: Points, log_scale: bool) -> Known:
     return [(step, value) for step, value in points if _drawable(value, log_scale)]
 
 
-def _columns(points: Sequence[P], canvas: Canvas, dots: int = 1) -> Iterator[Sequence[P]]:
+def columns(points: Sequence[P], canvas: Canvas, dots: int = 1) -> Iterator[Sequence[P]]:
     """The points by the columns, so many dots wide, that they fall into; halving finds where each begins."""
     begin = 0
     for column in range(dots, canvas.across + dots, dots):
@@ -161,7 +173,7 @@ def _columns(points: Sequence[P], canvas: Canvas, dots: int = 1) -> Iterator[Seq
 
 def _thinned(points: Known, canvas: Canvas) -> Iterator[tuple[int, float]]:
     """At most two points a character, the smallest and the largest: a single bad step stays to be seen."""
-    for found in _columns(points, canvas, canvas.across // canvas.width):
+    for found in columns(points, canvas, canvas.across // canvas.width):
         low, high = min(found, key=itemgetter(1)), max(found, key=itemgetter(1))
         yield low
         if high is not low:
@@ -185,19 +197,24 @@ class LossChart(Static):
         points = (losses, smoothed, evals)
         if points != self._points:
             self._points = points
-            self._draw()
+            self.redraw()
 
     def toggle_scale(self) -> None:
         """Linear or logarithmic losses."""
         self.log_scale = not self.log_scale
-        self._draw()
+        self.redraw()
 
     def on_resize(self, event: Resize) -> None:
         """As large as there is room."""
-        self._draw()
+        self.redraw()
 
-    def _draw(self) -> None:
-        lines = draw(*self._points, self.size.width, self.size.height, self.ascii_only, self.log_scale)
+    def picture(self) -> list[str]:
+        """The lines of it, as large as there is room."""
+        return draw(*self._points, self.size.width, self.size.height, self.ascii_only, self.log_scale)
+
+    def redraw(self) -> None:
+        """Where it differs from what stands there."""
+        lines = self.picture()
         if lines != self._lines:
             self._lines = lines
             self.update(plain("\n".join(lines)), layout=False)
