@@ -9,7 +9,8 @@ from textual.filter import LineFilter
 _LINES = "".join(chr(point) for point in range(0x2500, 0x2580))  # box drawing
 _BLOCKS = "".join(chr(point) for point in range(0x2580, 0x25A0))
 _MARKS = {"✓": "*", "✗": "x", "·": ".", "…": ".", "×": "x", "–": "-", "—": "-", "’": "'", "“": '"', "”": '"'}
-_MARKS |= {"→": ">", "←": "<", "↑": "^", "↓": "v"}
+_MARKS |= {"→": ">", "←": "<", "↑": "^", "↓": "v", "≥": ">", "≤": "<", "≈": "~", "≠": "!", "•": "*", "−": "-", "‑": "-"}
+_MARKS |= {"‘": "'", "„": '"', "«": '"', "»": '"', "°": " ", "±": "+", "µ": "u", "▲": "^", "▼": "v", "►": ">", "◄": "<"}
 _TABLE = str.maketrans(
     {line: "|" if line in "│┃║▏▕┆┇┊┋╎╏╵╷╹╻" else "-" if line in "─━═┄┅┈┉╌╍╴╶╸╺" else "+" for line in _LINES}
     | dict.fromkeys(_BLOCKS, " ")

@@ -7,7 +7,7 @@ A row is what `opened` is given, and how to get there:
 - answers: of earlier. draft: whether one is offered. there: whether a folder of the project's name is in the way.
 - run: makes the run that is watched in a folder. chat: makes what is talked to.
 
-The `golden` screens (`make golden`), every size, hostile text, colours, width of characters and the footer follow.
+test_screens.py (every size, both languages, `make golden`), test_every.py (hostile text) and test_colours.py follow.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from typing import Any
 from textual.pilot import Pilot
 
 from engine.errors import Problem
-from engine.wizard.desk import Started
+from engine.wizard.desk import Started, settle
 from engine.wizard.draft import Draft
+from engine.wizard.steps import steps
 from tests.pilot.fakes import NO_GPU, ONE_GPU, PROFILE, FakeDesk, app_of, at, file_facts, screen_text, until
 from tests.pilot.foreign import SpoiledDesk, spoil_run, spoiled, spoiled_name
 from tests.pilot.runs import FakeRun
 from tests.pilot.test_chat import FakeClient, talk, trained
 from tests.pilot.test_run_finish import CONFIG, MADE, finish
 from tests.pilot.test_run_screen import STATES, put
-from tests.pilot.test_walk import walk
 from tui.app import WizardApp
+from tui.screens import StepScreen
 from tui.term import TerminalProfile
 from tui.widgets.picker import Picker
 
@@ -41,16 +42,23 @@ SIZES = ((80, 24), (120, 40), (60, 20))  # that a person works at; the first is 
 TOO_SMALL = (40, 10)
 
 
-async def stay(pilot: Pilot[Any], app: WizardApp) -> None:
-    """On the first screen."""
-    await at(pilot, "hardware")
+async def reach(pilot: Pilot[Any], app: WizardApp, step: str) -> None:
+    """As Enter alone leads there, without drawing what lies before."""
+    await until(pilot, lambda: isinstance(app.screen, StepScreen) and app.screen.drawn)
+    for found in steps(app.wizard):
+        if found.asks:
+            settle(app.wizard, found.id, app.desk, lambda what, done, total: None)
+        if found.id == step:
+            break
+    app.go(step)
+    await at(pilot, step)
 
 
 def to(step: str, *keys: str) -> Drive:
-    """Enter alone up to a step, then these keys."""
+    """A step, and these keys."""
 
     async def drive(pilot: Pilot[Any], app: WizardApp) -> None:
-        await walk(pilot, to=step)
+        await reach(pilot, app, step)
         await pilot.press(*keys)
         await at(pilot, step)
 
@@ -59,7 +67,7 @@ def to(step: str, *keys: str) -> Drive:
 
 async def columns(pilot: Pilot[Any], app: WizardApp) -> None:
     """The form that asks what the columns of a file mean."""
-    await walk(pilot, to="data")
+    await reach(pilot, app, "data")
     await pilot.press("2", "enter")
     await until(pilot, lambda: app.screen.query_one("#rows").has_focus)
     await pilot.press("enter")
@@ -67,14 +75,14 @@ async def columns(pilot: Pilot[Any], app: WizardApp) -> None:
 
 async def refused(pilot: Pilot[Any], app: WizardApp) -> None:
     """A model that is nowhere."""
-    await walk(pilot, to="model")
+    await reach(pilot, app, "model")
     await pilot.press("end", "enter", *"a/b", "enter")
     await until(pilot, lambda: app.wizard.refusals and not app.wizard.needs("model"))
 
 
 async def edited(pilot: Pilot[Any], app: WizardApp) -> None:
     """A value that is not taken, on the review."""
-    await walk(pilot)
+    await reach(pilot, app, "review")
     app.screen.query_one("#rows", Picker).move_to("train.learning_rate")
     await pilot.press("enter", *"0.5x", "enter")
 
@@ -119,8 +127,8 @@ def fresh(cwd: Path) -> Path:
 
 MISSING = Problem("model_missing", {"name": "a/b", "folder": "/home/ada/a/b", "reason": "no network"})
 EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
-    "hardware": ({}, stay),
-    "hardware_gpu": ({"machine": ONE_GPU}, stay),
+    "hardware": ({}, to("hardware")),
+    "hardware_gpu": ({"machine": ONE_GPU}, to("hardware")),
     "model": ({}, to("model")),
     "model_folder": ({}, to("model", "end", "up")),
     "model_refused": ({"facts": {"model:a/b": MISSING}}, refused),

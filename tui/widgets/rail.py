@@ -1,4 +1,4 @@
-"""All steps in a column: done, where we are, and what comes."""
+"""All steps in a column: done, where we are, and what comes. In a slim window the title alone tells where we are."""
 
 from __future__ import annotations
 
@@ -30,3 +30,4 @@ class Rail(Words):
             mark = ">" if step.id == app.at else "✓" if place < furthest and app.at else " "
             lines.append(f"{mark} {pad(say(step.title), WIDTH - 2)}")
         self.show("\n".join(lines))
+        self.styles.clear_rule("display")  # the style sheet knows whether there is room

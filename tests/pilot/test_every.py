@@ -1,0 +1,65 @@
+"""Text from outside on every screen, the terminal's cursor, and what is ours instead of Textual's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.widgets import Input
+
+from tests.pilot.every import EVERY, SIZES, opened, settled
+from tests.pilot.foreign import CONTROLS, LONG
+from tui.widgets.footer import footer_lines
+from tui.widgets.picker import Picker
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_text_from_outside_is_text(name: str, cwd: Path) -> None:
+    """In names, rows, answers, log lines and problems: nothing is markup, nothing reaches the terminal as a command."""
+    async with opened(name, cwd, foreign=LONG) as (pilot, app):
+        for columns, rows in (SIZES[0], SIZES[-1]):
+            await pilot.resize_terminal(columns, rows)
+            shown = await settled(pilot)
+            assert not CONTROLS & set(shown.replace("\n", "")), [hex(ord(sign)) for sign in CONTROLS & set(shown)]
+            assert not any(0xD800 <= ord(sign) < 0xE000 for sign in shown)
+            assert all(cell_len(line) <= columns for line in shown.split("\n"))
+        assert app.crash is None
+
+
+async def test_the_palette_of_textual_does_not_open(cwd: Path) -> None:
+    """Its commands are in English, and none of them is ours."""
+    async with opened("model", cwd) as (pilot, app):
+        screen: Any = app.screen
+        await pilot.press("ctrl+p", "ctrl+backslash")
+        await settled(pilot)
+        assert app.screen is screen
+
+
+async def test_the_terminals_cursor_is_at_the_letter_that_is_typed(cwd: Path) -> None:
+    """Chinese is typed with a window of candidates beside the cursor: it must not lie a cell away, or at the list."""
+    async with opened("model_folder", cwd) as (pilot, app):
+        await pilot.press("enter")
+        field = app.focused
+        assert isinstance(field, Input)
+        start = field.content_region.x
+        for value, cells in (("", 0), ("ab", 2), ("模型a", 5)):
+            field.value = value
+            field.cursor_position = len(value)
+            await pilot.pause()
+            assert (app.cursor_position.x, app.cursor_position.y) == (start + cells, field.content_region.y)
+        await pilot.press("left", "left")
+        assert app.cursor_position.x == start + 2
+        await pilot.press("escape")
+        assert isinstance(app.focused, Picker)
+        assert app.cursor_position.y == app.focused.content_region.y + app.focused.place
+
+
+def test_the_footer_lets_go_of_the_least_important_keys() -> None:
+    """Where two lines are too little, help stays: it tells them all."""
+    keys = [("Enter", "go on"), ("Esc", "back"), ("a", "all of the settings"), ("?", "help"), ("Ctrl+Q", "leave")]
+    assert footer_lines(keys, 80) == ["Enter go on  Esc back  a all of the settings  ? help  Ctrl+Q leave"]
+    assert footer_lines(keys, 60) == ["Enter go on  Esc back  a all of the settings  ? help", "Ctrl+Q leave"]
+    assert footer_lines(keys, 24) == ["Enter go on  Esc back", "? help"]
+    assert footer_lines(keys, 1) == ["Enter go on", "? help"]
