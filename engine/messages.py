@@ -19,6 +19,7 @@ class Message:
 
 def catalogue() -> dict[str, Message]:
     """Every code of every room. Built on demand: most runs show no problem at all."""
+    from engine.chat import messages as chat
     from engine.config import messages as config
     from engine.data import messages as data
     from engine.memory import messages as memory
@@ -27,7 +28,7 @@ def catalogue() -> dict[str, Message]:
     from engine.train import messages as train
     from engine.wizard import messages as wizard
 
-    rooms = (config, data, memory, merge, runs, train, wizard)
+    rooms = (chat, config, data, memory, merge, runs, train, wizard)
     return {code: found for room in rooms for code, found in room.MESSAGES.items()}
 
 

@@ -7,13 +7,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 from textual.message import Message
 
-from engine.chat.source import ChatSource
+from engine.chat.needs import Needs, needs
+from engine.chat.options import ChatOptions
+from engine.chat.source import ChatSource, find_source, run_source
 from engine.errors import Problem
+from engine.hardware import host, probe
+from engine.runs.folder import RunFolder
+from engine.text import Phrase
 from tui.finding import problems_of
 
 Said = list[dict[str, str]]  # [{"role": "user" | "assistant", "content": text}, …]
@@ -22,11 +28,16 @@ Said = list[dict[str, str]]  # [{"role": "user" | "assistant", "content": text},
 class Client(Protocol):
     """What `engine.chat.client.ChatClient` is to us."""
 
+    options: dict[str, Any]
+    questions: list[str]
+    tokens: int
+    seconds: float
+
     def __enter__(self) -> Client: ...
 
     def __exit__(self, *_: object) -> None: ...
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, loading: Callable[[str, int, int], object]) -> None:
         """Until the model is loaded."""
 
     def ask(self, messages: Said, voice: str) -> Iterator[str]:
@@ -40,18 +51,43 @@ class Client(Protocol):
 
 
 @dataclass
+class Loading(Message):
+    """What is being loaded (libraries, weights, adapter) and how far it is; total 0 where one cannot know."""
+
+    what: str
+    done: int
+    total: int
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the latest counts."""
+        return isinstance(message, Loading)
+
+
+@dataclass
+class Sized(Message):
+    """What there is to talk to, and what it will take."""
+
+    source: ChatSource
+    needs: Needs
+
+
+@dataclass
 class Ready(Message):
-    """The model is loaded; these weights can answer."""
+    """The model is loaded; these weights can answer. questions: of the data, to begin with."""
 
     voices: tuple[str, ...]
+    questions: list[str]
 
 
 @dataclass
 class Answering(Message):
-    """What a voice has said so far; `ended` with its last word, `stopped` where it was cut short."""
+    """What a voice has said so far, in how many tokens and how fast; `ended` with its last word, `stopped` where it was
+    cut short."""
 
     voice: str
     text: str
+    tokens: int = 0
+    speed: float = 0.0
     ended: bool = False
     stopped: bool = False
 
@@ -73,7 +109,10 @@ class TalkFailed(Message):
 
 
 class Talker:
-    """Each voice remembers its own answers. `pause`: seconds between two posts of an answer that is being given."""
+    """Each voice remembers its own answers: `said`, which a later talker may go on with.
+
+    pause: seconds between two posts of an answer that is being given. size: what a source takes; blocks.
+    """
 
     def __init__(
         self,
@@ -81,10 +120,12 @@ class Talker:
         source: Callable[[], ChatSource],
         client: Callable[[ChatSource], Client],
         pause: float,
+        size: Callable[[ChatSource], Needs],
+        said: dict[str, Said] | None = None,
     ):
-        self.post, self.source, self.client, self.pause = post, source, client, pause
-        self.said: dict[str, Said] = {}
-        self._asked: queue.Queue[tuple[str, Sequence[str]] | None] = queue.Queue()
+        self.post, self.source, self.client, self.pause, self.size = post, source, client, pause, size
+        self.said: dict[str, Said] = said or {}
+        self._asked: queue.Queue[tuple[str, Sequence[str], ChatOptions] | None] = queue.Queue()
         self._stop = threading.Event()
         self._closed = False
         self._worker: Client | None = None
@@ -93,14 +134,18 @@ class Talker:
         """Load the model. Leaving never waits for the thread."""
         threading.Thread(target=self._run, daemon=True).start()
 
-    def ask(self, question: str, voices: Sequence[str]) -> None:
+    def ask(self, question: str, voices: Sequence[str], options: ChatOptions) -> None:
         """Have the voices answer one after another."""
         self._stop.clear()
-        self._asked.put((question, voices))
+        self._asked.put((question, voices, options))
 
     def stop(self) -> None:
         """End the answer at its next word; voices that have not begun stay silent."""
         self._stop.set()
+
+    def forget(self) -> None:
+        """What was said counts for nothing from the next question on. Not while somebody answers."""
+        self.said.clear()
 
     def close(self) -> None:
         """End the worker, whatever it is doing."""
@@ -115,6 +160,7 @@ class Talker:
                 source = self.source()
                 if self._closed:
                     return
+                self.post(Sized(source, self.size(source)))
                 with self.client(source) as worker:
                     self._worker = worker
                     self._serve(source, worker)
@@ -126,26 +172,52 @@ class Talker:
         if self._closed:  # while the worker was being started
             worker.kill()
             return
-        worker.wait_ready()
-        self.post(Ready(source.voices))
+        worker.wait_ready(lambda what, done, total: self.post(Loading(what, done, total)))
+        self.post(Ready(source.voices, worker.questions))
         while (request := self._asked.get()) is not None:
-            question, voices = request
+            question, voices, options = request
+            worker.options.update(options.sampling)
             for voice in voices:
                 if not self._stop.is_set():
-                    self._answer(worker, voice, question)
+                    self._answer(worker, voice, question, options.system)
             self.post(Silent())
 
-    def _answer(self, worker: Client, voice: str, question: str) -> None:
-        said = self.said.setdefault(voice, [])
-        said.append({"role": "user", "content": question})
+    def _answer(self, worker: Client, voice: str, question: str, system: str) -> None:
+        said = self.said.get(voice, [])
+        asked = [*said, {"role": "user", "content": question}]
+        opening = [{"role": "system", "content": system}] if system else []
         text, posted = "", time.monotonic()
-        for piece in worker.ask([*said], voice):
+        for piece in worker.ask([*opening, *asked], voice):
             if self._stop.is_set():
                 worker.cancel()
                 break
             text += piece
             if time.monotonic() - posted >= self.pause:
                 posted = time.monotonic()
-                self.post(Answering(voice, text))
-        said.append({"role": "assistant", "content": text})
-        self.post(Answering(voice, text, ended=True, stopped=self._stop.is_set()))
+                self.post(Answering(voice, text, worker.tokens, _speed(worker)))
+        self.said[voice] = [*asked, {"role": "assistant", "content": text}]
+        stopped = self._stop.is_set()
+        self.post(Answering(voice, text, worker.tokens, _speed(worker), ended=True, stopped=stopped))
+
+
+def _speed(worker: Client) -> float:
+    """Tokens a second after the first, which waits for the question to be read."""
+    return (worker.tokens - 1) / worker.seconds if worker.tokens > 1 and worker.seconds > 0 else 0.0
+
+
+def source_of(run: RunFolder | None, config: Path | None, *, processor: bool = False) -> ChatSource:
+    """What a run made, else what the config it would have been made from. Blocks. Raises ProblemError.
+
+    processor: leave a GPU idle.
+    """
+    found = (run_source(run.config()) if run else None) or find_source(str(config), _unseen)
+    return replace(found, use_cpu=found.use_cpu or processor)
+
+
+def size_of(source: ChatSource) -> Needs:
+    """What it takes of this machine. Blocks."""
+    return needs(source, probe(), host())
+
+
+def _unseen(what: Phrase, done: int, total: int) -> None:
+    """Nothing is fetched here that the run did not have."""

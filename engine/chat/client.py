@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,9 +14,15 @@ from engine.errors import Problem, RunError
 from engine.hardware import visible_device
 from engine.runs.launch import python_module, worker_environment
 
+Loading = Callable[[str, int, int], object]  # what is being loaded (libraries, weights, adapter), done, total or 0
+
 
 class ChatClient:
-    """A context manager around one worker. `voice` is one of the source's voices."""
+    """A context manager around one worker. `voice` is one of the source's voices.
+
+    questions: to begin with, out of the data, once the model is loaded. tokens, seconds: of the last answer so far, the
+    seconds since its first token. options: how answers are drawn; what is changed holds from the next question on.
+    """
 
     def __init__(
         self, source: ChatSource, log: Path, *, max_new_tokens: int | None = None, temperature: float | None = None
@@ -26,6 +33,8 @@ class ChatClient:
         given = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         self.options = {"max_new_tokens": 512, "temperature": 0.0, **source.sampling}
         self.options |= {name: value for name, value in given.items() if value is not None}
+        self.questions: list[str] = []
+        self.tokens, self.seconds = 0, 0.0
         self.process: subprocess.Popen[str]
 
     def __enter__(self) -> ChatClient:
@@ -54,15 +63,20 @@ class ChatClient:
         """End the worker at once, from any thread: a chat has nothing to save. Whoever waits for it gets a RunError."""
         self.process.kill()
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, loading: Loading = lambda what, done, total: None) -> None:
         """Until the model is loaded. Raises RunError where it cannot be."""
-        self._receive()
+        while "ready" not in (message := self._receive()):
+            loading(message["loading"], message["done"], message["total"])
+        self.questions = message["questions"]
 
     def ask(self, messages: list[dict[str, str]], voice: str) -> Iterator[str]:
         """Pieces of the answer to the last message."""
+        self.tokens, self.seconds = 0, 0.0
         self._send(ask=messages, base=voice == "base", **self.options)
         while "done" not in (message := self._receive()):
+            self.tokens, self.seconds = message["tokens"], message["seconds"]
             yield message["piece"]
+        self.tokens, self.seconds = message["tokens"], message["seconds"]
 
     def cancel(self) -> None:
         """End the answer that is being given; what is left of it is dropped."""
@@ -87,8 +101,9 @@ class ChatClient:
         line = self.process.stdout.readline()
         if not line:
             how = f"exit code {self.process.wait()}"
-            raise RunError(Problem("crashed", {"how": how, "log": str(self.log)}))
+            raise RunError(Problem("chat_died", {"how": how, "log": str(self.log)}))
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
-            raise RunError(Problem.from_dict(message["error"]))
+            found = Problem.from_dict(message["error"])
+            raise RunError(replace(found, code="chat_oom") if found.code == "oom" else found)
         return message

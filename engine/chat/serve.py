@@ -1,7 +1,8 @@
 """Worker of `sft-wizard chat`: JSON lines in on stdin, JSON lines out on stdout.
 
 in   {"source": {…}} once, then {"ask": [messages], "base": bool, …} or {"cancel": true}
-out  {"ready": true}, {"piece": text}…, {"done": true}, {"error": {code, params}}
+out  {"loading": what, "done": n, "total": n}…, {"ready": true, "questions": […]}, {"piece": text, "tokens": n,
+     "seconds": s}…, {"done": true, "tokens": n, "seconds": s}, {"error": {code, params}}
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import traceback
 from typing import Any
 
 from engine.runs.worker import explain
+
+QUESTIONS = 3  # out of the data, that a person is offered
 
 
 def main() -> None:
@@ -34,18 +37,21 @@ def main() -> None:
     source = json.loads(sys.stdin.readline())["source"]
     threading.Thread(target=_read, args=(requests, cancelled), daemon=True).start()
     try:
+        tell(loading="libraries", done=0, total=0)
+        from engine.chat.questions import from_data
         from engine.chat.session import Session
         from engine.chat.source import ChatSource
 
-        session = Session(ChatSource(**source))
-        tell(ready=True)
+        found = ChatSource(**source)
+        session = Session(found, lambda what, done, total: tell(loading=what, done=done, total=total))
+        tell(ready=True, questions=from_data(found.dataset_dir, found.dataset, QUESTIONS))
         while (request := requests.get()) is not None:
             cancelled.clear()
             messages = request.pop("ask")
             for piece in session.answer(messages, should_stop=cancelled.is_set, **request):
                 if piece:
-                    tell(piece=piece)
-            tell(done=True)
+                    tell(piece=piece, tokens=session.tokens, seconds=session.seconds)
+            tell(done=True, tokens=session.tokens, seconds=session.seconds)
     except Exception as error:
         traceback.print_exc()
         problems, _ = explain(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class ChatSource:
     """`base`: folder of the weights; with an `adapter` they can be asked with and without it. `use_cpu`: no GPU.
 
     `before`: adapters merged into the base first. `sampling`: how answers are drawn, where a file says so (temperature,
-    top_p, …). `dtype`: number format of the weights, None for what suits the device.
+    top_p, …). `dtype`: number format of the weights, None for what suits the device. `dataset`: the sets that the
+    adapter was trained on, for questions to begin with.
     """
 
     base: str
@@ -44,6 +45,8 @@ class ChatSource:
     preserve_thinking: bool = False
     sampling: dict[str, Any] = field(default_factory=dict)
     dtype: str | None = None
+    dataset_dir: str | None = None
+    dataset: list[str] = field(default_factory=list)
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -134,6 +137,8 @@ def trained_source(train: TrainConfig, base: str, name: str) -> ChatSource:
         train.use_cpu,
         before=before,
         default_system=train.default_system,
+        dataset_dir=train.dataset_dir,
+        dataset=names(train.dataset),
         **_thinking(train),
     )
 
@@ -145,7 +150,13 @@ def _thinking(config: TrainConfig) -> dict[str, Any]:
 def run_source(config: dict[str, Any]) -> ChatSource | None:
     """What a run's resolved config makes or takes: a base with an adapter; None where it has none."""
     if "answers" in config:
-        return ChatSource(**config["answers"]["source"])
+        found = ChatSource(**config["answers"]["source"])
+        trained = config.get("train", {}).get("config", {})  # runs of earlier versions do not name their data there
+        return (
+            found
+            if found.dataset
+            else replace(found, dataset_dir=trained.get("dataset_dir"), dataset=names(trained.get("dataset")))
+        )
     if "train" in config:
         train = config["train"]
         return trained_source(msgspec.convert(train["config"], TrainConfig), train["model_path"], train["model_name"])

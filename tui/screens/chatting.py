@@ -4,54 +4,62 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.widgets import Input
 
 from engine.chat.client import ChatClient
-from engine.chat.source import ChatSource, find_source, run_source
+from engine.chat.needs import Needs
+from engine.chat.options import ChatOptions
+from engine.chat.source import ChatSource
+from engine.chat.transcript import save, transcript
 from engine.errors import Problem
-from engine.runs.folder import RunFolder
 from engine.storage import state_folder
-from engine.text import Phrase, clean
-from tui.screens.base import StepScreen
-from tui.talker import Answering, Ready, Silent, Talker, TalkFailed
+from engine.text import clean
+from tui.beside import beside
+from tui.screens.base import StepScreen, problem_words
+from tui.screens.chatsettings import ChatSettings, Settled
+from tui.screens.finishing import Kept
+from tui.talker import Answering, Loading, Ready, Silent, Sized, Talker, TalkFailed, size_of, source_of
 from tui.widgets import Words
-from tui.widgets.field import Field
-from tui.words import _, noop, translate
+from tui.widgets.asking import Offers, QuestionLine
+from tui.widgets.picker import Row
+from tui.widgets.talk import Talk, Turn, loading_words
+from tui.words import _
 
 LONGEST_SAMPLE = 400  # characters of an answer that the run gathered
-MOST = 60  # lines of talk that are kept on the screen
-PAUSE, PAUSE_SSH = 0.1, 0.25  # seconds between two refreshes of an answer
-
-_VOICES = {
-    "tuned": noop("Tuned: {text}"),
-    "base": noop("Base: {text}"),
-    "model": noop("Model: {text}"),
-}
+PAUSE, PAUSE_SSH = 0.1, 0.6  # seconds between two refreshes of an answer
+GO = ""  # key of the row that goes on
+MOST_OFFERED = 5
+ROOMY = 30  # lines of a screen that has room for all rows
 
 
 class ChatScreen(StepScreen):
-    """Enter asks; on the empty line it goes on, whether or not the model was ever loaded."""
+    """Enter asks the question of the row, or the typed one; the last row goes on, whatever was loaded by then."""
 
     step = "chat"
     help_key = "F1"
-    AUTO_FOCUS = "#question"
+    AUTO_FOCUS = "#asks"
     DEFAULT_CSS = """
-    ChatScreen #talk { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; }
-    ChatScreen #talk Words { height: auto; }
-    ChatScreen .asked { margin-top: 1; text-style: bold; }
     ChatScreen #standing { height: auto; }
+    ChatScreen #asks { max-height: 4; }
+    ChatScreen.-roomy #asks { max-height: 6; }
     ChatScreen #line { height: 1; }
     ChatScreen #line Words { width: 2; }
     ChatScreen #question { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab,f2", "voices", priority=True, show=False),
+        Binding("tab,shift+tab", "other", priority=True, show=False),
+        Binding("ctrl+o", "settings", priority=True, show=False),
+        Binding("ctrl+s", "save", priority=True, show=False),
+        Binding("ctrl+l", "clear", priority=True, show=False),
     ]
 
     def __init__(self) -> None:
@@ -62,16 +70,23 @@ class ChatScreen(StepScreen):
         self.both = True
         self.ready = self.busy = False
         self.failure: tuple[Problem, ...] = ()
-        self.answers: dict[str, Words] = {}
+        self.options: ChatOptions | None = None  # a person's; until then the source's
+        self.source: ChatSource | None = None
+        self.needs: Needs | None = None
+        self.far = Loading("", 0, 0)
+        self.waiting_question = ""
+        self.from_data: list[str] = []
+        self.told = ""
+        self.now: Turn | None = None
 
     def body(self) -> ComposeResult:
-        """What the run's questions were answered, the talk, how it stands, and the line to type in."""
-        with VerticalScroll(id="talk", can_focus=False):
-            yield from self._samples()
+        """What the run's questions were answered, the talk, how it stands, what can be asked, and a line to type in."""
+        yield Talk(id="talk")
         yield Words(id="standing")
+        yield Offers(id="asks", numbers=False)
         with Horizontal(id="line"):
             yield Words(">")
-            yield Field(id="question")
+            yield QuestionLine(id="question")
 
     def intro(self) -> str:
         """The room is the talk's."""
@@ -79,17 +94,19 @@ class ChatScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """What the keys do now."""
-        if self.busy:
-            return [("Esc", _("end the answer"))]
-        voices = [("Tab", _("tuned only") if self.both else _("base as well"))] if "base" in self.voices else []
-        return [("Enter", _("ask; on an empty line go on")), *voices]
-
-    def problems(self) -> Sequence[Problem]:
-        """Why nobody answers."""
-        return self.failure
+        first = ("Esc", _("end the answer")) if self.busy else ("Enter", _("ask"))
+        said = [("Ctrl+S", _("save"))] if self.query_one(Talk).turns and not self.busy else []
+        return [first, ("Tab", _("type")), ("Ctrl+O", _("settings")), *said]
 
     def on_mount(self) -> None:
         """Begin to load the model; the samples are there to read meanwhile."""
+        talk = self.query_one(Talk)
+        for sample in self._samples():
+            turn = Turn(_shortened(sample.get("question")), ("base", "tuned"), earlier=True)
+            for voice in ("base", "tuned"):
+                turn.answer(voice, _shortened(sample.get(voice)))
+            talk.mount(turn)
+        self._to_size(self.app.size)
         super().on_mount()
         self._load()
         self.set_interval(1.0, self._stand)
@@ -100,121 +117,220 @@ class ChatScreen(StepScreen):
             self.talker.close()
 
     def refresh_body(self) -> None:
-        """Draw how it stands."""
+        """Draw how it stands and what can be asked."""
         super().refresh_body()
         self._stand()
+        asked = [str(sample.get("question") or "") for sample in self._samples()]
+        offered = list(dict.fromkeys(filter(None, [*asked[: MOST_OFFERED - 2], *self.from_data])))[:MOST_OFFERED]
+        rows = [Row(text, _("Ask: {text}").format(text=clean(text, LONGEST_SAMPLE))) for text in offered]
+        self.query_one(Offers).show([*rows, Row(GO, _("Go on: what was made, and how to use it"))])
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Side by side where there is room."""
+        super().on_resize(event)
+        self._to_size(event.size)
+
+    def _to_size(self, size: Size) -> None:
+        self.query_one(Talk).to_width(size.width)
+        self.set_class(size.height >= ROOMY, "-roomy")
 
     # Keys
+
+    @on(Offers.Picked)
+    def _picked(self, message: Offers.Picked) -> None:
+        if message.key == GO:
+            self.wizard_app.go("finish")
+        elif not self.busy:
+            self._ask(str(message.key))
+            offers = self.query_one(Offers)
+            offers.action_move(1)
+
+    @on(Offers.Typed)
+    def _begun(self, message: Offers.Typed) -> None:
+        line = self.query_one(QuestionLine)
+        line.focus()
+        line.insert_text_at_cursor(message.character)
+
+    @on(QuestionLine.Left)
+    def _left(self) -> None:
+        self.query_one(Offers).focus()
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
         message.stop()
         question = message.value.strip()
         if not question:
-            self.wizard_app.go("finish")
+            self.query_one(Offers).focus()
         elif not self.busy:
+            self.query_one(QuestionLine).value = ""
             self._ask(question)
 
     def action_back(self) -> None:
-        """Esc ends the answer; there is no way back from here."""
+        """Esc ends the answer, or empties the line; there is no way back from here."""
         if self.busy and self.talker:
             self.talker.stop()
+        else:
+            self.query_one(QuestionLine).value = ""
 
-    def action_voices(self) -> None:
-        """One voice or both."""
-        if "base" in self.voices:
-            self.both = not self.both
-            self.refresh_body()
+    def action_other(self) -> None:
+        """From the rows to the line, and back."""
+        line = self.query_one(QuestionLine)
+        (self.query_one(Offers) if line.has_focus else line).focus()
+
+    def action_clear(self) -> None:
+        """Forget what was said."""
+        if self.talker and not self.busy:
+            self.talker.forget()
+            self.query_one(Talk).clear()
+            self.told = _("Forgotten: the next question is the first.")
+            self.call_after_refresh(self.refresh_body)
+
+    def action_settings(self) -> None:
+        """How answers are drawn, and whose."""
+        if not self.busy and self.is_current:
+            both = self.both if "base" in self._voices() else None
+            gpu = bool(self.needs and (self.needs.device or self._options().processor))
+            said = bool(self.query_one(Talk).turns)
+            self.app.push_screen(ChatSettings(self._options(), both=both, gpu=gpu, said=said), self._settled)
+
+    def action_save(self) -> None:
+        """The talk as a file."""
+        exchanges = [turn.exchange for turn in self.query_one(Talk).turns]
+        if exchanges and not self.busy:
+            text = transcript(self.source.name if self.source else "", self._options(), exchanges)
+            folder, now = self._folder(), self.wizard_app.clock()
+            beside(self.post_message, lambda: Kept(save(folder, text, now)), partial(Kept, None))
+
+    def on_kept(self, message: Kept) -> None:
+        """Say where, or why not."""
+        self.told = problem_words(message.problems)
+        if message.file:
+            self.told = _("Written: {path}").format(path=clean(message.file))
+        self.refresh_body()
 
     def action_scroll_body(self, pages: int) -> None:
         """The talk is what is long here."""
-        talk = self.query_one("#talk")
+        talk = self.query_one(Talk)
         talk.scroll_relative(y=pages * (talk.size.height - 1), animate=False)
 
     # The talk
 
     def _load(self) -> None:
-        app, self.failure = self.wizard_app, ()
+        app, self.failure, self.far = self.wizard_app, (), Loading("", 0, 0)
         self.began, self.ready = time.monotonic(), False
         run, config = app.run_folder, app.started.config if app.started else None
         client = app.chat or (lambda source: ChatClient(source, state_folder("chat") / "chat.log"))
         pause = PAUSE_SSH if app.profile.ssh else PAUSE
-        self.talker = Talker(self.post_message, lambda: source_of(run, config), client, pause)
+        processor = bool(self.options and self.options.processor)
+        said = self.talker.said if self.talker else None
+        self.talker = Talker(
+            self.post_message, partial(source_of, run, config, processor=processor), client, pause, size_of, said
+        )
         self.talker.start()
 
     def _ask(self, question: str) -> None:
+        self.told = ""
+        self.query_one(QuestionLine).remember(question)
         if self.failure:
             self._load()
         if not self.ready or self.talker is None:
-            self._stand()
+            self.waiting_question = question
+            self.refresh_body()
             return
-        self.busy = True
+        self.busy, self.waiting_question = True, ""
         voices = self.voices if self.both else self.voices[:1]
-        self.query_one("#question", Field).value = ""
-        self.answers = {voice: Words(_spoken(voice, "…")) for voice in voices}
-        talk = self.query_one("#talk", VerticalScroll)
-        for old in list(talk.children)[: max(0, len(talk.children) - MOST)]:
-            old.remove()
-        talk.mount(Words(_("You: {text}").format(text=clean(question)), classes="asked"), *self.answers.values())
-        talk.anchor()  # stays at the end until the person scrolls up
-        self.talker.ask(question, voices)
+        self.now = Turn(question, voices)
+        self.query_one(Talk).add(self.now)
+        self.talker.ask(question, voices, self._options())
         self.refresh_body()
 
+    def on_sized(self, message: Sized) -> None:
+        """The model was found."""
+        self.source, self.needs = message.source, message.needs
+        self._stand()
+
+    def on_loading(self, message: Loading) -> None:
+        """How far it is."""
+        self.far = message
+        self._stand()
+
     def on_ready(self, message: Ready) -> None:
-        """The model is loaded."""
-        self.ready, self.voices = True, message.voices
+        """The model is loaded; what was asked meanwhile is asked now."""
+        self.ready, self.voices, self.from_data = True, message.voices, message.questions
+        if self.waiting_question:
+            self._ask(self.waiting_question)
         self.refresh_body()
 
     def on_answering(self, message: Answering) -> None:
         """Some words more."""
-        text = message.text + (" " + _("(ended)") if message.stopped else "")
-        self.answers[message.voice].show(_spoken(message.voice, text))
+        if self.now is None:
+            return
+        about = _("ended by you") if message.stopped else ""
+        if message.ended and message.speed and not about:
+            about = _("{tokens} tokens, {speed:.1f} tok/s").format(tokens=message.tokens, speed=message.speed)
+        self.now.answer(message.voice, message.text, about)
 
     def on_silent(self, message: Silent) -> None:
         """The next question can be asked."""
-        for voice, words in self.answers.items():
-            if words.text == _spoken(voice, "…"):
-                words.show(_spoken(voice, _("(not asked)")))
-        self.busy = False
+        if self.now:
+            self.now.silence()
+        self.busy, self.now = False, None
         self.refresh_body()
 
     def on_talk_failed(self, message: TalkFailed) -> None:
         """Said in place; a question tries again."""
-        self.failure, self.ready, self.busy = message.problems, False, False
+        if self.now:
+            self.now.silence()
+        self.failure, self.ready, self.busy, self.now, self.waiting_question = message.problems, False, False, None, ""
+        self.refresh_body()
+
+    def _settled(self, given: Settled | None) -> None:
+        if given is None:
+            return
+        reload = given.options.processor != self._options().processor
+        self.options, self.both = given.options, given.both
+        if given.forget:
+            self.action_clear()
+        if reload and self.talker:
+            self.talker.close()
+            self._load()
         self.refresh_body()
 
     def _stand(self) -> None:
-        standing = ""
+        if self.drawn:
+            self.query_one("#standing", Words).show("\n".join(filter(None, (self.told, self._standing()))))
+
+    def _standing(self) -> str:
         if self.failure:
-            standing = _("Enter goes on without a talk; a question tries again.")
-        elif not self.ready:
-            line = _("Loading the model ({seconds} s); Enter goes on without a talk.")
-            standing = line.format(seconds=int(time.monotonic() - self.began))
-        elif not self.busy:
-            both = _("Type a question: both models answer it.")
-            standing = both if len(self.voices) > 1 and self.both else _("Type a question.")
-        self.query_one("#standing", Words).show(standing)
+            return "\n".join([problem_words(self.failure), _("A question tries again; Ctrl+O changes the settings.")])
+        if not self.ready:
+            return loading_words(self.far, self.needs, time.monotonic() - self.began, self.waiting_question)
+        if self.busy:
+            return _("Esc ends the answer.")
+        return (
+            _("Enter asks both models; or type a question.")
+            if len(self.voices) > 1 and self.both
+            else _("Enter asks; or type a question.")
+        )
 
-    def _samples(self) -> ComposeResult:
-        seen: Any = self.wizard_app.snapshot
-        for sample in seen.samples if seen else ():
-            yield Words(_("Question: {text}").format(text=_shortened(sample.get("question"))), classes="asked")
-            yield Words(_("Before: {text}").format(text=_shortened(sample.get("base"))))
-            yield Words(_("After: {text}").format(text=_shortened(sample.get("tuned"))))
+    # What is known
 
+    def _voices(self) -> tuple[str, ...]:
+        return self.voices or (self.source.voices if self.source else ())
 
-def source_of(run: RunFolder | None, config: Any) -> ChatSource:
-    """What a run made, else what the config it would have been made from. Blocks. Raises ProblemError."""
-    found = run_source(run.config()) if run else None
-    return found or find_source(str(config), _unseen)
+    def _options(self) -> ChatOptions:
+        return self.options or ChatOptions.of(self.source.sampling if self.source else {})
 
+    def _samples(self) -> Sequence[dict[str, Any]]:
+        seen = self.wizard_app.snapshot
+        return seen.samples if seen else ()
 
-def _unseen(what: Phrase, done: int, total: int) -> None:
-    """Nothing is fetched here that the run did not have."""
-
-
-def _spoken(voice: str, text: str) -> str:
-    return translate(_VOICES[voice]).format(text=clean(text))
+    def _folder(self) -> Path:
+        """Of the run, whose talk it is; else of the config."""
+        app = self.wizard_app
+        if app.run_folder:
+            return app.run_folder.path
+        return app.started.config.parent if app.started else app.wizard.cwd
 
 
 def _shortened(text: object) -> str:
