@@ -315,6 +315,19 @@ def list_all(
     raise typer.Exit(list_runs(as_json))
 
 
+@runs.command("compare")
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN …", help="Two to four: ids, beginnings of ids, or folders.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with the curves.")] = False,
+) -> None:
+    """Compare runs: what came of each, and which of their settings differ."""
+    from tui.runs import compare_runs
+
+    raise typer.Exit(compare_runs(names, as_json))
+
+
 @runs.command("rm")
 def remove(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or its folder.")],

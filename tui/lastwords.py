@@ -24,7 +24,7 @@ def last_words(app: WizardApp) -> list[str]:
         ]
     if app.started is not None:
         return [clean(_("Everything had been done before: {folder}").format(folder=app.started.config.parent))]
-    if app.wizard.answers or app.beginning.draft is not None:
+    if app.wizard.answers != app.untouched or app.beginning.draft is not None:
         kept = _("Your answers are kept. To go on with them: {command}").format(command=command())
         return [kept, _("Nothing was started.")]
     return [_("Nothing was written."), _("To begin again: {command}").format(command=command())]

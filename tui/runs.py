@@ -1,4 +1,4 @@
-"""The commands for runs that go on by themselves: runs, stop, resume, logs, runs rm."""
+"""The commands for runs that go on by themselves: runs, runs compare, stop, resume, logs, runs rm."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.errors import EXIT_FAILED, EXIT_OK
+from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem
 from engine.runs import control, index
+from engine.runs.comparing import MOST, compare
 from engine.runs.folder import RunFolder
+from engine.runs.listing import trained
 from engine.runs.lock import Place
 from engine.runs.logs import LogReader
 from engine.runs.retry import Retry, started_again
 from engine.runs.status import Status, status
 from engine.text import one_line
+from tui import comparepage
 from tui.phases import age, duration, size_words, state_title
 from tui.report import Report, command
 from tui.running import replay_file
@@ -45,6 +48,18 @@ def list_runs(as_json: bool) -> int:
         if now.state == "elsewhere" and now.heartbeat_age is not None:
             line = _("{run}: last sign of life {age} ago, from {host}")
             console.print(Text(line.format(run=run.id, age=duration(now.heartbeat_age), host=one_line(now.host))))
+    return EXIT_OK
+
+
+def compare_runs(names: list[str], as_json: bool) -> int:
+    """What came of some runs and which settings differ. Raises ConfigError where they are not two to four."""
+    if not 2 <= len(names) <= MOST:
+        raise ConfigError(Problem("compare_count", {"count": len(names), "most": MOST}))
+    found = compare([trained(index.find(name)) for name in names])
+    if as_json:
+        print(json.dumps(comparepage.as_json(found)))
+    else:
+        print("\n".join(comparepage.compared(found, time.time())))
     return EXIT_OK
 
 

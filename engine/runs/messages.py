@@ -57,6 +57,9 @@ MESSAGES: dict[str, Message] = {
     ),
     "run_ambiguous": Message("{given} fits several runs.", "Give more of it, or the path of one: {runs}"),
     "runs_alive": Message("Several runs are going.", "Say which one: {runs}"),
+    "compare_count": Message(
+        "{count} runs were named; two to {most} can be compared.", "sft-wizard runs lists all runs."
+    ),
     "run_over": Message("Run {run} does not go on any more: it is {state}.", "sft-wizard runs lists all runs."),
     "still_alive": Message("Run {run} is still going.", "To watch it: sft-wizard attach {run}"),
     "run_alive": Message("Run {run} is still going.", "Stop it first: sft-wizard stop {run}"),

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.cells import set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,7 +29,7 @@ AT_ONCE = 0.3  # seconds: rows that are read meanwhile come together
 BEFORE = 6  # cells of a row before its columns: where it stands, and whether it is marked
 
 
-class Found(Message):
+class RunsRead(Message):
     """The next runs were read. done: there are no more."""
 
     def __init__(self, runs: Sequence[Listed], count: int, done: bool):
@@ -36,12 +37,20 @@ class Found(Message):
         self.runs, self.count, self.done = runs, count, done
 
 
-class Failed(Message):
+class RunsUnread(Message):
     """They could not be read."""
 
     def __init__(self, problems: tuple[Problem, ...]):
         super().__init__()
         self.problems = problems
+
+
+class RunList(Picker):
+    """Rows whose labels are columns already."""
+
+    def text(self, place: int, width: int) -> str:
+        """The row as it is, with the current one marked."""
+        return set_cell_size(f"{'>' if place == self.place else ' '} {self.rows[place].label}", width)
 
 
 class RunsScreen(StepScreen):
@@ -74,7 +83,7 @@ class RunsScreen(StepScreen):
     def body(self) -> ComposeResult:
         """Columns, rows, and where the current one lies."""
         yield Words(id="heads")
-        yield Picker(numbers=False, id="runs")
+        yield RunList(numbers=False, id="runs")
         yield Words(id="about")
 
     def on_mount(self) -> None:
@@ -82,16 +91,16 @@ class RunsScreen(StepScreen):
         super().on_mount()
         cwd = self.wizard_app.wizard.cwd
 
-        def read() -> Found:
+        def read() -> RunsRead:
             runs, ready, said = index.known(cwd), [], time.monotonic()
             for run in runs:
                 ready.append(listed(run))
                 if time.monotonic() - said > AT_ONCE:
-                    self.post_message(Found(ready, len(runs), done=False))
+                    self.post_message(RunsRead(ready, len(runs), done=False))
                     ready, said = [], time.monotonic()
-            return Found(ready, len(runs), done=True)
+            return RunsRead(ready, len(runs), done=True)
 
-        beside(self.post_message, read, Failed)
+        beside(self.post_message, read, RunsUnread)
 
     def intro(self) -> str:
         """The columns say it."""
@@ -156,13 +165,13 @@ class RunsScreen(StepScreen):
         else:
             ways.compare(self.wizard_app, runs, self.back)
 
-    def on_found(self, message: Found) -> None:
+    def on_runs_read(self, message: RunsRead) -> None:
         """More rows."""
         self.found += message.runs
         self.count, self.done = message.count, message.done
         self.refresh_body()
 
-    def on_failed(self, message: Failed) -> None:
+    def on_runs_unread(self, message: RunsUnread) -> None:
         """Say why."""
         self.done, self.failure = True, message.problems
         self.refresh_body()
