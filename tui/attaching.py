@@ -8,7 +8,7 @@ from engine.runs.follow import Viewer
 from engine.runs.view import RunView, Snapshot
 from tui.phases import state_title, step_title
 from tui.report import Report, command, duration
-from tui.running import has_terminal, tell_outputs, tell_proof
+from tui.running import has_terminal, tell_outputs, tell_proof, tell_ways
 from tui.words import _
 
 FACTS = ("data", "model", "step", "resumed")  # of the `log` events, in the order they came
@@ -35,6 +35,7 @@ def attach(run: RunFolder) -> int:
     after = view.poll()
     if ending.event and ending.event["type"] == "failed":
         report.say(_("The log has the details: {path}").format(path=run.log_file))
+        tell_ways(run, report)
     elif ending.exit_code == EXIT_OK:
         tell_proof(report)
         tell_outputs(after.outputs)
@@ -82,6 +83,7 @@ def _over(report: Report, seen: Snapshot) -> int:
     """The end of a run that was over before we came."""
     for problem in seen.problems:
         report.problem(problem)
+    tell_ways(RunFolder(seen.path), report)
     state = seen.status.state
     if state == "finished":
         tell_proof(report)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EXIT_OK, EXIT_STOPPED, ProblemError
-from engine.runs.events import EventReader
+from engine.errors import EXIT_OK, ProblemError
 from engine.runs.folder import RunFolder
-from engine.runs.follow import Ending, Viewer
 from engine.runs.results import Merging, keep, results
-from engine.runs.view import RunView
 from engine.text import Phrase, clean
 from engine.wizard.desk import Desk, Started
 from engine.wizard.session import Wizard
-from tui.attaching import tell_history, tell_left
 from tui.finishpage import markdown, page
 from tui.prompts import Prompts
-from tui.report import Report, command
-from tui.running import has_terminal, tell_outputs, tell_proof
+from tui.running import tell_outputs
 from tui.talking import talk
+from tui.watching import WIDTH, watch, watch_on
 from tui.words import _, problem_line, say
 
 ANSWER_LENGTH = 300
-WIDTH = 78  # of lines that a command is broken at
 YES = ("y", "yes", "是")
 
 Talk = Callable[[str], object]
@@ -36,42 +32,17 @@ def talk_here(folder: str) -> object:
     return talk(folder, None, False, None, longest=512, temperature=0.0, overrides=())
 
 
-def watch(run: RunFolder, prompts: Prompts) -> Ending:
-    """Show a run in lines until it ends; Ctrl+C only ends the watching."""
-    view = RunView(run)
-    prompts.tell(_("Ctrl+C ends the watching, not the run."))
-    with Report(lines=True) as report:
-        seen = view.poll()
-        tell_history(report, seen)
-        # One that is over by now has told its end already: read it once more.
-        reader = EventReader(run.events_file) if seen.outcome else view.reader
-        with Viewer(report.event, has_terminal(), attached=True) as viewer:
-            ending = viewer.attach(run, reader)
-        if ending.left_running:
-            tell_left(report, view.poll())
-        elif ending.event and ending.event["type"] == "failed":
-            report.say(_("The log has the details: {path}").format(path=run.log_file))
-        elif ending.exit_code == EXIT_STOPPED:
-            again = f"{command()} resume {run.id}"
-            report.say(_("Stopped. What was learned is saved; to go on: {command}").format(command=again))
-        else:
-            tell_proof(report)
-    return ending
-
-
 def conclude(wizard: Wizard, started: Started, desk: Desk, prompts: Prompts, talk: Talk) -> int | None:
     """Everything after the start; the exit code, or None where the person wants to change answers and start again."""
     if started.run is None:
         prompts.tell(_("Nothing to do: this config has been run to its end (--fresh does it anew)."))
     else:
-        ending = watch(started.run, prompts)
-        if ending.left_running:
+        watched = watch_on(started.run, desk, prompts, wizard)
+        started = replace(started, run=watched.run)
+        if watched.ending.left_running:
             return EXIT_OK
-        if ending.exit_code == EXIT_STOPPED:
-            return EXIT_STOPPED
-        if ending.exit_code != EXIT_OK:
-            again = _yes(prompts, _("Change answers and start again? [y/N]"))
-            return None if again else ending.exit_code
+        if watched.ending.exit_code != EXIT_OK:
+            return None if watched.answers else watched.ending.exit_code
     folder = started.config.parent
     outputs = {**started.outputs, **(started.run.outputs() if started.run else {})}
     _tell_answers(_answers(folder, outputs), prompts)

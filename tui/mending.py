@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -14,24 +11,18 @@ from engine.errors import Problem
 from engine.runs import index
 from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Row, command_of
 from engine.runs.folder import RunFolder
-from engine.runs.leftovers import Leftover, leftovers
+from engine.runs.leftovers import leftovers
 from engine.runs.retry import Retry
 from engine.runs.view import Snapshot
-from engine.text import clean
-from engine.wizard.table import table
 from tui.beside import beside
+from tui.fixpage import leftover_words, row_words
 from tui.pager import show_log
-from tui.phases import size_words
 from tui.screens.pane import TextPane
 from tui.shell import command_lines
 from tui.words import _, problem_text, say
 
 if TYPE_CHECKING:
     from tui.app import WizardApp
-
-NEAR = 2  # lines shown before and after a row
-LONGEST = 20_000  # characters of a row
-SHOWN = 20  # leftovers
 
 
 class Read(Message):
@@ -40,11 +31,6 @@ class Read(Message):
     def __init__(self, title: str, text: str):
         super().__init__()
         self.title, self.text = title, text
-
-
-def usable(fix: Fix) -> bool:
-    """Whether the wizard has a question for what is to be edited."""
-    return not isinstance(fix.action, Edit) or f"train.{fix.action.key}" in table()
 
 
 def mend(
@@ -69,7 +55,7 @@ def mend(
         case Answers():
             app.edit(action.step)
         case Row():
-            read(f"{action.file}:{action.line}", lambda: row_words(Path(action.file), action.line))
+            read(f"{action.file}:{action.line}", lambda: row_words(action.file, action.line))
         case Command():
             line = command_of(fix, seen.run)
             told = _("At a shell on this machine, beside this window or after leaving it:")
@@ -83,31 +69,3 @@ def mend(
             read(_("What can be deleted"), found)
         case Log():
             show_log(app, run.log_file)
-
-
-def row_words(file: Path, line: int) -> str:
-    """A line of a file between its neighbours, cleaned; a long one is cut."""
-    first = max(1, line - NEAR)
-    try:
-        with file.open("rb") as stream:
-            found = list(islice(stream, first - 1, line + NEAR))
-    except OSError as error:
-        return _("{file} cannot be read: {reason}").format(file=clean(file), reason=clean(error.strerror or error))
-    lines = []
-    for number, raw in enumerate(found, first):
-        text = clean(raw.decode("utf-8", "replace").rstrip("\n"), LONGEST if number == line else 200)
-        lines += [f"{'>' if number == line else ' '} {number}: {text}", ""]
-    return "\n".join(lines) or _("The file has no line {line} any more.").format(line=line)
-
-
-def leftover_words(found: list[Leftover], cells: int) -> str:
-    """Each with its size and the command that deletes it, in lines of this width."""
-    if not found:
-        return _("Nothing of this tool's can be deleted here: free some space elsewhere on this disk.")
-    lines = []
-    for one in found[:SHOWN]:
-        lines.append(f"{size_words(one.size):>8}  {say(one.what)}: {clean(one.path)}")
-        lines += [f"          {line}" for line in command_lines(clean(shlex.join(one.command)), cells - 10)]
-    if len(found) > SHOWN:
-        lines.append(_("and {more} more").format(more=len(found) - SHOWN))
-    return "\n".join(lines)

@@ -16,11 +16,12 @@ from engine.wizard.memory import Need, need
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step, following, preceding, step, steps
 from tui.asking import BACK, Asker
-from tui.ending import Talk, conclude, talk_here, watch
+from tui.ending import Talk, conclude, talk_here
 from tui.phases import state_title
 from tui.prompts import Prompts, terminal_prompts
 from tui.report import command
 from tui.running import tell_outputs
+from tui.watching import watch_on
 from tui.words import _, language, noop, say, translate
 
 LEAVE = "q"
@@ -67,9 +68,9 @@ class Dialogue:
         self.wizard.speak(language())
         if run is not None:
             self.watching = True
-            ending = watch(run, self.prompts)
-            tell_outputs(run.outputs())
-            return ending.exit_code
+            watched = watch_on(run, self.desk, self.prompts, None)
+            tell_outputs(watched.run.outputs())
+            return watched.ending.exit_code
         self.prompts.tell(
             _("Enter takes what is in brackets. ? explains, < goes back, Ctrl+C leaves and keeps your answers.")
         )

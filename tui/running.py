@@ -14,6 +14,7 @@ from engine import pipeline
 from engine.config.jobs import load_job
 from engine.errors import EXIT_FAILED, EXIT_OK, ConfigError, Problem, ProblemError
 from engine.messages import render
+from engine.runs.folder import RunFolder
 from engine.runs.results import Results, results
 from tui.finishpage import page
 from tui.phases import proof_words
@@ -130,8 +131,10 @@ def tell_outcome(outcome: pipeline.Outcome, report: Report, file: Path) -> None:
     elif outcome.event and outcome.event.get("outcome") == "stopped":
         line = _("Stopped. What was learned is saved; to go on: {command}")
         report.say(line.format(command=f"{command()} --replay {shlex.quote(str(file))}"))
-    elif outcome.run and outcome.exit_code == EXIT_FAILED:
-        report.say(_("The log has the details: {path}").format(path=outcome.run.log_file))
+    elif outcome.run and outcome.event and outcome.event["type"] == "failed":
+        if outcome.exit_code == EXIT_FAILED:
+            report.say(_("The log has the details: {path}").format(path=outcome.run.log_file))
+        tell_ways(outcome.run, report)
     if outcome.exit_code == EXIT_OK and outcome.outputs and not outcome.left_running:
         tell_use(results(outcome.run, file.absolute(), outcome.outputs), report)
 
@@ -139,6 +142,14 @@ def tell_outcome(outcome: pipeline.Outcome, report: Report, file: Path) -> None:
 def tell_use(found: Results, report: Report) -> None:
     """What was made, how it came out and how it is used, as the wizard's last screen has it."""
     report.say("\n".join(["", *page(found, report.console.width), ""]))
+
+
+def tell_ways(run: RunFolder, report: Report) -> None:
+    """What can be done about a run that failed, as commands."""
+    from tui.fixpage import command_page
+
+    for line in command_page(run):
+        report.say(line)
 
 
 def tell_outputs(outputs: Mapping[str, str]) -> None:

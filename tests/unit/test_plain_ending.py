@@ -15,7 +15,7 @@ from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.wizard.desk import Progress, Started
 from engine.wizard.session import Wizard
-from tests.unit.wizards import HereDesk, Script
+from tests.unit.wizards import HereDesk, Script, pick
 from tui.plain import run_plain
 
 ENTERS = [""] * 5  # the questions, and Start
@@ -87,7 +87,8 @@ def test_after_a_failure_answers_can_be_changed_and_started_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Out of memory: a smaller preset, and on; files of our own make room by themselves."""
-    code, script, talked = dialogue(tmp_path, RunningDesk(FAILED, DONE), "y", "3", "3", "", "n")
+    answers = pick("Back to your answers, which are all kept")
+    code, script, talked = dialogue(tmp_path, RunningDesk(FAILED, DONE), answers, "3", "3", "", "n")
     assert code == EXIT_OK and not talked and not script.lines, script.text
     assert "The log has the details" in capfd.readouterr().err
     assert "configs/train_config.yaml: replaced, the old one is kept" in script.text

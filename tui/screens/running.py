@@ -10,13 +10,13 @@ from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
 from engine.runs.actions import Fix, command_of
-from engine.runs.fixes import fixes
 from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry
 from engine.runs.view import Snapshot
 from engine.text import Phrase
 from tui.finding import Progressed
-from tui.mending import Read, mend, usable
+from tui.fixpage import ways_on
+from tui.mending import Read, mend
 from tui.pager import show_log
 from tui.phases import proof_words
 from tui.runwatch import over
@@ -115,7 +115,7 @@ class RunScreen(StepScreen):
         seen = self.seen
         if seen is None or self.state not in NOT_WELL:
             return ()
-        return [fix for fix in fixes(seen, seen.config, ours=self._is_ours()) if usable(fix)]
+        return ways_on(seen, ours=self._is_ours())
 
     def refresh_body(self) -> None:
         """Draw what the last look at the run brought."""
