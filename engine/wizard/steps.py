@@ -25,7 +25,7 @@ STEPS = (
     Step("hardware", Phrase("Hardware"), Phrase("What this machine has to train on.")),
     Step("model", Phrase("Model"), Phrase("The model that learns. It stays as it is; what is learned is kept apart.")),
     Step("data", Phrase("Data"), Phrase("What it learns from: questions and the answers you want.")),
-    Step("preset", Phrase("Preset"), Phrase("Batch, sample length and adapter size that fit the memory.")),
+    Step("preset", Phrase("Memory"), Phrase("How much is done at a time, so that the memory suffices.")),
     Step("settings", Phrase("Settings"), Phrase("Everything else. The values below are good to begin with.")),
     Step("review", Phrase("Review"), Phrase("All answers and all files, before anything is written.")),
     Step("training", Phrase("Training"), Phrase("The adapter learns."), asks=False),

@@ -56,7 +56,7 @@ def to_settings(terminal: Terminal, model: Path) -> None:
     terminal.keys("2")
     terminal.wait("> 2 rows.json")
     terminal.keys("Enter")
-    terminal.wait("of 10: Preset", "> 1 CPU")
+    terminal.wait("of 10: Memory", "> 1 CPU")
     terminal.keys("Enter")
     terminal.wait("of 10: Settings", "> Go on with these")
 
@@ -212,7 +212,7 @@ def test_enter_alone_ends_in_a_model_that_was_checked(tmp_path, home_with_model)
     """The promise to a beginner, literally: nothing but Enter, from the first screen to the last."""
     passed = []
     with Terminal(TOOL, tmp_path, environment() | {"OMP_NUM_THREADS": "2"}) as terminal:
-        for title in ("Hardware", "Model", "Data", "Preset", "Settings", "Review"):
+        for title in ("Hardware", "Model", "Data", "Memory", "Settings", "Review"):
             terminal.wait(f"of 10: {title}", gone="Looking")
             passed.append(title)
             terminal.keys("Enter")

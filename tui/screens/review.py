@@ -11,34 +11,47 @@ from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
 from engine.text import clean
-from engine.wizard.session import Tree, Wizard
+from engine.wizard.ahead import start_line
+from engine.wizard.asks.review import another_folder
+from engine.wizard.session import Tree
 from engine.wizard.table import table
+from tui.filewords import count_words, tree_words, yaml_words
+from tui.screens.differing import DifferencePane
 from tui.screens.estimate import EstimateScreen
 from tui.screens.pane import TextPane
 from tui.widgets import Words
+from tui.widgets.footer import Footer
 from tui.widgets.form import GO, Form
-from tui.words import _, noop, problem_line, translate
+from tui.widgets.picker import Picker
+from tui.words import _, say
 
-FILE_STATES = {"new": noop("new"), "same": noop("same"), "in the way": noop("in the way")}
-ROOMY = 24  # lines of a screen that has room for every file
-ASKED_HERE = ("settings", "review")  # steps whose questions are a line in a list anyway
+ELSEWHERE = ("model", "data", "preset")  # steps whose questions are more than a line in a list
+MOST_KEYS = 6
 
 
 class ReviewScreen(EstimateScreen):
-    """Enter on the first row starts; on an answer it is edited, here or where it was asked."""
+    """Enter on the first row starts; on an answer it is edited, here or where it was asked.
+
+    Files that would make room are shown as a difference before the first start that replaces them.
+    """
 
     step = "review"
     AUTO_FOCUS = "#rows"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "files", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "tree", show=False),
+        Binding("y", "yaml", show=False),
+        Binding("d", "differences", show=False),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: Tree | None = None
         self._found: Sequence[Problem] = ()
+        self._agreed: object = None  # the files that a person had replaced after seeing how they differ
 
     def body(self) -> ComposeResult:
         """Answers, what the job needs, files, and the command."""
-        yield Form(id="answers")
+        yield Form(brief=True, elsewhere=ELSEWHERE, id="answers")
         yield Words(id="memory")
         yield Words(id="tree")
         yield Words(id="command")
@@ -60,39 +73,101 @@ class ReviewScreen(EstimateScreen):
         wizard, form = app.wizard, self.query_one(Form)
         self._seen = wizard.tree()
         self._found = () if wizard.needs(self.step) else wizard.problems(self.step, self._seen)
-        form.show(wizard, _("Start"), [answer.question for answer in wizard.review()])
-        whole = self.size.height >= ROOMY and not self.problems()
-        files = tree_words(wizard, self._seen) if whole else count_words(wizard, self._seen)
+        form.show(wizard, say(start_line(wizard, self.ahead())), [answer.question for answer in wizard.review()])
         same = _("The same without questions: {command}").format(command=clean(wizard.command()))
-        self.query_one("#memory", Words).show("" if self.editing else self.need_line())
-        self.query_one("#tree", Words).show("" if self.editing else files)
-        self.query_one("#command", Words).show("" if self.editing else same)
+        for name, words in (
+            ("#memory", self.need_line()),
+            ("#tree", count_words(wizard, self._seen)),
+            ("#command", same),
+        ):
+            self.query_one(name, Words).show("" if self.editing else words)
         super().refresh_body()
 
     def problems(self) -> Sequence[Problem]:
         """Of all steps, and why the last start did not come about."""
         return [*self.wizard_app.refusal, *self._found]
 
+    def topic(self) -> str:
+        """The answer under the cursor."""
+        return self.query_one(Form).current or self.step
+
     def hints(self) -> Sequence[tuple[str, str]]:
-        """`y` for the files."""
-        return [("Enter", _("start or change")), ("Esc", _("back")), ("y", _("files")), *self.fit_hints()]
+        """What the keys do on the current row, and the pages to read first."""
+        form = self.query_one(Form) if self.drawn else None
+        name = form.current if form else ""
+        back = _("show all again") if form and form.finding else _("back")
+        here = name and table()[name].step not in ELSEWHERE
+        changed = here and self.wizard_app.wizard.changed(name)
+        keys = [
+            ("Enter", _("change") if name else _("start")),
+            ("Esc", back),
+            *([("x", _("default"))] if changed else []),
+            *([("d", _("differences"))] if self.differing else []),
+            *self.fit_hints(),
+            ("t", _("files")),
+            ("y", _("YAML")),
+        ]
+        return keys[:MOST_KEYS]
+
+    @property
+    def differing(self) -> bool:
+        """Whether files are there that would become others."""
+        return self._seen is not None and any(file.state in ("in the way", "added to") for file in self._seen.files)
 
     def settled(self) -> None:
-        """Start."""
+        """Start, once the files that make room have been seen."""
         app = self.wizard_app
-        if self.is_current and not app.starting and not app.wizard.problems(self.step):
-            app.start()
         self.refresh_body()
+        if not self.is_current or app.starting or self._seen is None:
+            return
+        if any(problem.code != "files_in_the_way" for problem in self._found):
+            return
+        if any(file.state == "in the way" for file in self._seen.files) and self._seen.files != self._agreed:
+            self._compare(starting=True)
+        elif not self._found:
+            app.start()
+            self.refresh_body()
 
     def action_back(self) -> None:
         """A start that is under way cannot be taken back."""
         if not self.wizard_app.starting:
             super().action_back()
 
-    def action_files(self) -> None:
-        """What will be written, as it will be written."""
+    def action_tree(self) -> None:
+        """What will be written where."""
         if self._seen is not None:
-            self.app.push_screen(TextPane(_("The files that Start writes"), files_words(self._seen)))
+            text = tree_words(self.wizard_app.wizard, self._seen)
+            self.app.push_screen(TextPane(_("The files that Start writes"), text))
+
+    def action_yaml(self) -> None:
+        """The configs as they will be written."""
+        if self._seen is not None:
+            self.app.push_screen(TextPane(_("The configs that Start writes"), yaml_words(self._seen)))
+
+    def action_differences(self) -> None:
+        """What is there and would become other."""
+        if self.differing and not self.wizard_app.starting:
+            self._compare(starting=False)
+
+    def _compare(self, *, starting: bool) -> None:
+        assert self._seen is not None
+        self.app.push_screen(DifferencePane(self.wizard_app.wizard, self._seen, starting=starting))
+
+    def on_difference_pane_chosen(self, message: DifferencePane.Chosen) -> None:
+        """The old files make room, or the project goes elsewhere."""
+        wizard, form = self.wizard_app.wizard, self.query_one(Form)
+        if message.what == "folder":
+            form.edit("project", another_folder(wizard))
+            return
+        wizard.answer("replace", True)
+        self.refresh_body()
+        self._agreed = self._seen.files if self._seen else None
+        if message.starting:
+            self.accept()
+
+    @on(Picker.Moved, "#rows")
+    def _moved(self) -> None:
+        self.query_one(Footer).show_keys(self.keys())
 
     @on(Form.Going)
     def _going(self) -> None:
@@ -103,10 +178,10 @@ class ReviewScreen(EstimateScreen):
     def _chosen(self, message: Form.Chosen) -> None:
         if self.wizard_app.starting:
             return
-        if table()[message.question].step in ASKED_HERE:
-            self.query_one(Form).edit(message.question)
-        else:
+        if table()[message.question].step in ELSEWHERE:
             self.wizard_app.edit(message.question)
+        else:
+            self.query_one(Form).edit(message.question)
 
     @on(Form.Changed)
     def _changed(self) -> None:
@@ -115,36 +190,3 @@ class ReviewScreen(EstimateScreen):
         self.refresh_body()
         if not self._found:
             self.query_one(Form).focus_rows(GO)
-
-
-def tree_words(wizard: Wizard, tree: Tree) -> str:
-    """The project's folder and its files, each with how it stands to what is there."""
-    if not tree.files:
-        return ""
-    width = max(len(file.path) for file in tree.files)
-    lines = [_("Files in {folder}:").format(folder=clean(wizard.value("project")))]
-    lines += [f"  {file.path:{width}}  {translate(FILE_STATES[file.state])}" for file in tree.files]
-    return "\n".join([*lines, *(problem_line(note) for note in tree.notes)])
-
-
-def count_words(wizard: Wizard, tree: Tree) -> str:
-    """The same in a line, where there is no room."""
-    if not tree.files:
-        return ""
-    states = [file.state for file in tree.files]
-    counts = [
-        _("{count} {state}").format(count=states.count(state), state=translate(words))
-        for state, words in FILE_STATES.items()
-        if state in states
-    ]
-    files = _("Files in {folder}: {counts}")
-    return files.format(folder=clean(wizard.value("project")), counts=_(", ").join(counts))
-
-
-def files_words(tree: Tree) -> str:
-    """The YAML files in full, the others by their names."""
-    parts = []
-    for file in tree.files:
-        parts.append(f"── {file.path} ({translate(FILE_STATES[file.state])})")
-        parts.append(clean(file.content) if file.path.endswith(".yaml") else "")
-    return "\n".join(parts)

@@ -232,6 +232,8 @@ class Form(Vertical):
         text = ""
         if name and self.wizard and not self.editing:
             text = say(table()[name].help) if self.brief else explanation(self.wizard, table()[name])
+        elif not name and not self.editing:
+            text = "" if self.brief else _("Enter here goes on, on a line below it changes that one.")
         self.query_one("#detail", Words).show(text)
 
 

@@ -25,22 +25,23 @@ class MemoryBar(Words):
         super().__init__(id=id)
         self.ascii_only = ascii_only
         self.found: Need | Unknown | None = None
+        self.whole = True
 
-    def show_need(self, found: Need | Unknown) -> None:
-        """Another job."""
-        self.found = found
+    def show_need(self, found: Need | Unknown, *, whole: bool = True) -> None:
+        """Another job. whole: with what the figure rests on."""
+        self.found, self.whole = found, whole
         self.show("\n".join(self.lines(WIDEST)))
 
     def lines(self, cells: int) -> list[str]:
         """As drawn at this width."""
         if isinstance(self.found, Need):
-            return need_lines(self.found, cells, ascii_only=self.ascii_only)
+            return need_lines(self.found, cells, ascii_only=self.ascii_only, whole=self.whole)
         return unknown_lines(self.found, cells) if self.found else []
 
 
-def need_lines(need: Need, cells: int, *, ascii_only: bool) -> list[str]:
-    """Verdict, bar, legend, and what the figure rests on."""
-    rest = [line for phrase in need.basis for line in wrap(say(phrase), cells)]
+def need_lines(need: Need, cells: int, *, ascii_only: bool, whole: bool = True) -> list[str]:
+    """Verdict, bar, legend, and with `whole` what the figure rests on."""
+    rest = [line for phrase in need.basis if whole for line in wrap(say(phrase), cells)]
     drawn = bar(need, min(cells, WIDEST), ascii_only=ascii_only)
     return [*wrap(say(need.verdict_line), cells), drawn, *legend(need, cells, ascii_only=ascii_only), *rest]
 

@@ -142,6 +142,8 @@ class Picker(ScrollView, can_focus=True):
         if asides and labels + asides + values + 2 * GAP <= room:
             label = f"{pad(row.label, labels)}{' ' * GAP}{pad(row.aside, asides)}"
             return f"{head}{label}{' ' * GAP}{pad(row.value, values)}{' ' * GAP}{row.mark}"
+        if values and not row.value:
+            return f"{head}{pad(row.label, room)}{' ' * GAP}{row.mark}"
         if self.whole_values and labels + GAP + values > room:
             values = 0
         if not values:
@@ -214,6 +216,7 @@ class Picker(ScrollView, can_focus=True):
 def _widths(rows: Sequence[Row]) -> tuple[int, int, int, int]:
     """Cells of the longest label, value, mark and aside: measured once, since there may be thousands of rows."""
     shown = [row for row in rows if not row.heading]
+    shown = [row for row in shown if row.value] or shown  # one without a value has the line to itself
     label, value, mark, aside = (
         max((cell_len(getattr(row, part)) for row in shown), default=0) for part in ("label", "value", "mark", "aside")
     )

@@ -43,7 +43,7 @@ def _presets(wizard: Wizard) -> tuple[Choice, ...]:
             "rank": "lora_rank",
         }
         told = {word: preset.setting(name) for word, name in names.items()}
-        return Phrase("batch {batch} × {times}, {length} tokens, rank {rank}", told)
+        return Phrase("{batch} × {times}, {length} tokens, rank {rank}", told)
 
     return tuple(
         Choice(preset.name, preset.heading, note(preset), recommended=preset.name == first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from engine.text import Phrase
@@ -9,7 +10,7 @@ from engine.wizard.inspection import can_be_forced
 from engine.wizard.questions import NOTHING, Default, Question
 
 if TYPE_CHECKING:
-    pass
+    from engine.wizard.session import Wizard
 
 
 def questions() -> list[Question]:
@@ -36,3 +37,9 @@ def questions() -> list[Question]:
             applies=can_be_forced,
         ),
     ]
+
+
+def another_folder(wizard: Wizard) -> str:
+    """A folder like the project's that is not there yet, to be suggested where files are in the way."""
+    given = str(wizard.value("project")).rstrip("/")
+    return next(name for number in itertools.count(2) if not wizard.path(name := f"{given}-{number}").exists())
