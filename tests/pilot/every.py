@@ -204,6 +204,13 @@ async def settled(pilot: Pilot[Any]) -> str:
     return shown
 
 
+async def resized(pilot: Pilot[Any], columns: int, rows: int) -> str:
+    """What stands on the screen in a window of another size."""
+    await pilot.resize_terminal(columns, rows)
+    await until(pilot, lambda: pilot.app.screen.size == (columns, rows))
+    return await settled(pilot)
+
+
 def steady(shown: str) -> str:
     """Without the estimate's figures and the lengths of its bar: they move with every better coefficient."""
     lines = []

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Input
 
-from tests.pilot.every import EVERY, SIZES, opened, settled
+from tests.pilot.every import EVERY, SIZES, opened, resized, settled
 from tests.pilot.foreign import CONTROLS, LONG
 from tui.widgets.footer import footer_lines
 from tui.widgets.picker import Picker
@@ -20,8 +20,7 @@ async def test_text_from_outside_is_text(name: str, cwd: Path) -> None:
     """In names, rows, answers, log lines and problems: nothing is markup, nothing reaches the terminal as a command."""
     async with opened(name, cwd, foreign=LONG) as (pilot, app):
         for columns, rows in (SIZES[0], SIZES[-1]):
-            await pilot.resize_terminal(columns, rows)
-            shown = await settled(pilot)
+            shown = await resized(pilot, columns, rows)
             assert not CONTROLS & set(shown.replace("\n", "")), [hex(ord(sign)) for sign in CONTROLS & set(shown)]
             assert not any(0xD800 <= ord(sign) < 0xE000 for sign in shown)
             assert all(cell_len(line) <= columns for line in shown.split("\n"))
