@@ -29,7 +29,7 @@ ADVICE: tuple[Advice, ...] = (
             Phrase("Without quantization_bit, where the model fits without it."),
             Phrase("disable_gradient_checkpointing open, so that layers are computed twice only where they must be."),
             Phrase(
-                "A warning “padded batches” in the log names a setting that costs speed, such as neftune_noise_alpha."
+                "The warning on padded batches in the log names a setting that costs speed, such as neftune_noise_alpha."
             ),
         ),
         "speed fast time hours",

@@ -79,7 +79,7 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         verbatim("rsLoRA"),
-        Phrase("The adapter is scaled by alpha / √rank, so that high ranks learn as fast as low ones."),
+        Phrase("The adapter is scaled by alpha / sqrt(rank), so that high ranks learn as fast as low ones."),
         _key("use_rslora"),
         "use_rslora",
     ),
@@ -171,7 +171,7 @@ TERMS: tuple[Term, ...] = (
     Term(Phrase("epoch"), Phrase("One pass over all samples."), _key("num_train_epochs"), "num_train_epochs pass"),
     Term(
         Phrase("step"),
-        Phrase("One change of the adapter, after batch size × accumulation samples."),
+        Phrase("One change of the adapter, after batch size times accumulation samples."),
         _key("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps"),
         "optimiser step max_steps",
     ),

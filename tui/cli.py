@@ -299,6 +299,19 @@ def keys(
     raise typer.Exit(show_table(as_json, as_markdown) if file is None else show_file(file, changes or [], as_json))
 
 
+@app.command()
+def explain(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD...]", help="Such as rank, lora_rank or slow; without, all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, in English.")] = False,
+) -> None:
+    """Explain a word of the trade, a key, or what to do when training is slow, poor or out of memory."""
+    from tui.explaining import explain as tell
+
+    raise typer.Exit(tell(words or [], as_json=as_json))
+
+
 runs = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(runs, name="runs")
 

@@ -38,7 +38,7 @@ def help_page(wizard: Wizard, topic: str, find: str = "") -> str:
     parts = [
         topic_text(wizard, topic),
         "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in KEYS)]),
-        "\n".join([heading(_("When it is not as it should be")), *map(advice_text, advice)]),
+        "\n\n".join([heading(_("When it is not as it should be")), *map(advice_text, advice)]),
         "\n".join([heading(_("Words")), *map(term_text, terms)]),
     ]
     return "\n\n".join(filter(None, parts))
@@ -59,7 +59,8 @@ def found_text(words: str) -> str:
     """A key of the train config, terms and advice that these words name or are in; empty where there are none."""
     terms, advice = matching(words, translate)
     keys = [key_text(row) for row in _keys(words)]
-    return "\n\n".join(filter(None, (*keys, "\n".join(map(term_text, terms)), "\n".join(map(advice_text, advice)))))
+    told = [] if keys else [advice_text(one) for one in advice]
+    return "\n\n".join(filter(None, (*keys, "\n".join(map(term_text, terms)), *told)))
 
 
 def explanation(wizard: Wizard, question: Question) -> str:

@@ -15,6 +15,7 @@ from tui.words import _
 from tui.wrapping import wrap
 
 BAR = 15  # cells of the longest bar
+_ASCII = str.maketrans({"±": "+/-", "—": "-", "–": "-", "─": "-", "×": "x", "…": "..."})
 NARROW = 44  # cells: below them a value has no place beside its name
 
 
@@ -29,7 +30,7 @@ class Lines:
 
     def line(self, text: str, style: str = "", indent: int = 0) -> None:
         """A sentence, on as many lines as it takes."""
-        text = text if self.unicode else text.replace("±", "+/-")
+        text = text if self.unicode else text.translate(_ASCII)
         for line in wrap(text, self.console.width - indent):
             self._print(" " * indent + line, style)
 
