@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.text import one_line
 from tui.words import _, noop, translate
+
+if TYPE_CHECKING:
+    from engine.chat.needs import Needs
 
 PHASES = {
     "tokenising": noop("Tokenising"),
@@ -82,6 +85,14 @@ def size_words(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def needs_words(needs: Needs) -> str:
+    """What a talk takes of the memory, in a line."""
+    fits = _("It takes about {needed} GB; {free} GB are free.")
+    hardly = _("It may not fit: about {needed} GB are needed, {free} GB are free.")
+    line = fits if needs.fits else hardly
+    return line.format(needed=f"{needs.needed / 1e9:.1f}", free=f"{needs.free / 1e9:.1f}")
 
 
 def proof_words(proof: Mapping[str, Any]) -> str:

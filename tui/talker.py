@@ -31,7 +31,10 @@ class Client(Protocol):
     options: dict[str, Any]
     questions: list[str]
     tokens: int
-    seconds: float
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second."""
 
     def __enter__(self) -> Client: ...
 
@@ -194,15 +197,10 @@ class Talker:
             text += piece
             if time.monotonic() - posted >= self.pause:
                 posted = time.monotonic()
-                self.post(Answering(voice, text, worker.tokens, _speed(worker)))
+                self.post(Answering(voice, text, worker.tokens, worker.speed))
         self.said[voice] = [*asked, {"role": "assistant", "content": text}]
         stopped = self._stop.is_set()
-        self.post(Answering(voice, text, worker.tokens, _speed(worker), ended=True, stopped=stopped))
-
-
-def _speed(worker: Client) -> float:
-    """Tokens a second after the first, which waits for the question to be read."""
-    return (worker.tokens - 1) / worker.seconds if worker.tokens > 1 and worker.seconds > 0 else 0.0
+        self.post(Answering(voice, text, worker.tokens, worker.speed, ended=True, stopped=stopped))
 
 
 def source_of(run: RunFolder | None, config: Path | None, *, processor: bool = False) -> ChatSource:

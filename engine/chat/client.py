@@ -85,6 +85,11 @@ class ChatClient:
             pass
 
     @property
+    def speed(self) -> float:
+        """Tokens a second after the first, which waits for the question to be read; 0 where there is no telling."""
+        return (self.tokens - 1) / self.seconds if self.tokens > 1 and self.seconds > 0 else 0.0
+
+    @property
     def _stdin(self) -> TextIO:
         assert self.process.stdin is not None
         return self.process.stdin  # type: ignore[return-value]

@@ -39,7 +39,7 @@ class FakeClient:
     source: ChatSource | None = None
     opened: int = 0
     tokens: int = 0
-    seconds: float = 0.0
+    speed: float = 0.0
 
     def __call__(self, source: ChatSource) -> FakeClient:
         self.source = source
@@ -69,7 +69,7 @@ class FakeClient:
             if self.killed.is_set():
                 raise RunError(Problem("chat_died", {"how": "SIGKILL", "log": "/l"}))
             self.tokens += 1
-            self.seconds = 0.1 * (self.tokens - 1)  # ten tokens a second
+            self.speed = 10.0 if self.tokens > 1 else 0.0
             yield piece
 
     def cancel(self) -> None:

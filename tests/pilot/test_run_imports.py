@@ -21,7 +21,7 @@ async def walk(folder):
         await talk(pilot)
         await ask(pilot, "hi")
         await until(pilot, lambda: not app.screen.busy)
-        await pilot.press("enter")
+        await pilot.press("tab", "end", "enter")
         await until(pilot, lambda: app.at == "finish" and app.screen.found)
 
 asyncio.run(walk(Path(sys.argv[1])))

@@ -10,13 +10,13 @@ from textual.containers import Container, VerticalScroll
 from engine.chat.needs import Needs
 from engine.chat.transcript import Exchange
 from engine.text import clean, one_line
+from tui.phases import needs_words
 from tui.talker import Loading
 from tui.widgets import Words
 from tui.words import _, noop, translate
 
 MOST = 30  # exchanges that are kept on the screen; a file has them all
 LONGEST = 20_000  # characters of an answer that are shown
-GB = 1e9
 ROOM = 100  # columns of a screen where two answers stand side by side
 
 VOICES = {"tuned": noop("Tuned"), "base": noop("Base"), "model": noop("Model")}
@@ -112,10 +112,7 @@ def loading_words(far: Loading, needs: Needs | None, seconds: float, waiting: st
     parts.append(_("({seconds} s)").format(seconds=int(seconds)))
     lines = [" ".join(parts)]
     if needs:
-        fits = _("It takes about {needed} GB; {free} GB are free.")
-        not_ = _("It may not fit: about {needed} GB are needed, {free} GB are free.")
-        figures = {"needed": f"{needs.needed / GB:.1f}", "free": f"{needs.free / GB:.1f}"}
-        lines.append((fits if needs.fits else not_).format(**figures))
+        lines.append(needs_words(needs))
     if waiting:
         lines.append(_("Asked as soon as it is loaded: {text}").format(text=one_line(waiting, 60)))
     return "\n".join(lines)
