@@ -66,6 +66,18 @@ def row(found: Listed, now: float, cells: int) -> str:
     )
 
 
+def run_words(found: Listed, now: float) -> str:
+    """A run in a sentence, for a list that is read aloud."""
+    status = found.status
+    parts = [_("{name}, {state}").format(name=one_line(found.name, 100), state=state_title(status.state))]
+    if status.total:
+        parts.append(_("step {step} of {total}").format(step=status.step, total=status.total))
+    if status.loss is not None:
+        parts.append(_("loss {loss:.4f}").format(loss=status.loss))
+    parts.append(_("{age} ago").format(age=age(max(0.0, now - found.began))))
+    return _(", ").join([*parts, *(one_line(name, 100) for name in (found.model, found.data) if name)])
+
+
 def legend(runs: Sequence[Trained]) -> list[str]:
     """Which letter is which run."""
     return [f"{letter}  {clean(run.listed.run.id)}" for letter, run in zip(LETTERS, runs, strict=False)]

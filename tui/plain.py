@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
+from engine.differences import differences
 from engine.errors import EXIT_INTERRUPTED, EXIT_OK, ProblemError
-from engine.runs import index
-from engine.runs.folder import RunFolder
-from engine.runs.status import status
-from engine.text import Phrase
 from engine.wizard import draft
+from engine.wizard.ahead import ahead, start_line
+from engine.wizard.beginning import Look, look_back
 from engine.wizard.desk import Desk, Started
 from engine.wizard.memory import Need, need
+from engine.wizard.questions import Question
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step, following, preceding, step, steps
 from tui.asking import BACK, Asker
+from tui.beginning import Begin
+from tui.changing import DEFAULT, HELP, numbered, tell_help
 from tui.ending import Talk, conclude, talk_here
-from tui.phases import state_title
+from tui.filewords import difference_words, state_of, yaml_words
 from tui.prompts import Prompts, terminal_prompts
 from tui.report import command
 from tui.running import tell_outputs
@@ -25,9 +28,7 @@ from tui.watching import watch_on
 from tui.words import _, language, noop, say, translate
 
 LEAVE = "q"
-MOST_RUNS = 5  # that are offered to be watched
 
-_OFFER = noop("Go on with your answers, at the step {step}, begun in {folder}")
 _STATES = {
     "new": noop("new"),
     "same": noop("there already, the same"),
@@ -37,14 +38,22 @@ _STATES = {
 }
 
 
-def run_plain(wizard: Wizard, desk: Desk, *, prompts: Prompts | None = None, talk: Talk = talk_here) -> int:
+def run_plain(
+    wizard: Wizard,
+    desk: Desk,
+    *,
+    prompts: Prompts | None = None,
+    talk: Talk = talk_here,
+    look: Look = look_back,
+) -> int:
     """From the first question to the finished model; returns the exit code.
 
-    talk: opens a conversation with the project in a folder. Raises ConfigError where there is nobody to ask.
+    talk: opens a conversation with the project in a folder. look: finds what there is to begin with. Raises ConfigError
+    where there is nobody to ask.
     """
     if prompts is None:
         prompts = terminal_prompts(os.environ, can_ask=sys.stdin.isatty() and sys.stderr.isatty())
-    dialogue = Dialogue(wizard, desk, prompts, talk)
+    dialogue = Dialogue(wizard, desk, prompts, talk, look)
     try:
         return dialogue.run()
     except (EOFError, KeyboardInterrupt):
@@ -56,21 +65,27 @@ def run_plain(wizard: Wizard, desk: Desk, *, prompts: Prompts | None = None, tal
 class Dialogue:
     """One pass through the steps. The draft is kept after every step and every answer of the review."""
 
-    def __init__(self, wizard: Wizard, desk: Desk, prompts: Prompts, talk: Talk):
-        self.wizard, self.desk, self.prompts, self.talk = wizard, desk, prompts, talk
+    def __init__(self, wizard: Wizard, desk: Desk, prompts: Prompts, talk: Talk, look: Look):
+        self.wizard, self.desk, self.prompts, self.talk, self.look = wizard, desk, prompts, talk, look
+        self.untouched: dict[str, Any] = {}  # answers that need no draft
         self.asker = Asker(wizard, desk, prompts)
         self.now: Step = steps(wizard)[0]
         self.begun = self.starting = self.watching = False
+        self._seen: object = None  # the files that were shown to differ
 
     def run(self) -> int:
         """Everything, in order."""
-        run = self._offer()
-        self.wizard.speak(language())
-        if run is not None:
+        begun = Begin(self.wizard, self.desk, self.prompts, self.talk, self.look).ask()
+        if begun.run is not None:
             self.watching = True
-            watched = watch_on(run, self.desk, self.prompts, None)
+            watched = watch_on(begun.run, self.desk, self.prompts, None)
             tell_outputs(watched.run.outputs())
             return watched.ending.exit_code
+        assert begun.wizard is not None and begun.at is not None
+        self.wizard, self.now = begun.wizard, begun.at
+        self.untouched = dict(self.wizard.answers) if begun.untouched else {}
+        self.asker = Asker(self.wizard, self.desk, self.prompts)
+        self.wizard.speak(language())
         self.prompts.tell(
             _("Enter takes what is in brackets. ? explains, < goes back, Ctrl+C leaves and keeps your answers.")
         )
@@ -93,44 +108,13 @@ class Dialogue:
         if self.watching or self.starting:
             self.prompts.tell(_("The run needs nobody to watch it."))
             self.prompts.tell(_("To see it: {command}").format(command=f"{command()} runs"))
-        elif self.begun and self.wizard.answers:
+        elif self.begun and self.wizard.answers != self.untouched:
             self._keep()
             self.prompts.tell(_("Your answers are kept, up to the step {step}.").format(step=say(self.now.title)))
             self.prompts.tell(_("To go on: {command}").format(command=f"{command()} --plain"))
         else:
             self.prompts.tell(_("Nothing was written."))
             self.prompts.tell(_("To begin again: {command}").format(command=f"{command()} --plain"))
-
-    def _offer(self) -> RunFolder | None:
-        """What a person may have come back for: a draft, which is taken up here, or a run to watch."""
-        kept = None if self.wizard.answers else draft.load()
-        seen = [(run, status(run)) for run in index.known(self.wizard.cwd)]
-        alive = [(run, found) for run, found in seen if found.alive][:MOST_RUNS]
-        offers = []
-        if kept:
-            offers.append(say(Phrase(_OFFER, {"step": step(kept.step).title, "folder": kept.cwd})))
-        for run, found in alive:
-            offers.append(_("Watch the run {run}: {state}").format(run=run.id, state=state_title(found.state)))
-        if not offers:
-            return None
-        offers.append(_("Begin anew"))
-        for number, offer in enumerate(offers, 1):
-            self.prompts.tell(f"  {number}. {offer}")
-        chosen = self._number(_("What next, number [1]:"), len(offers)) - 1
-        if kept and chosen == 0:
-            self.wizard, self.now = kept.wizard(), step(kept.step)
-            self.asker = Asker(self.wizard, self.desk, self.prompts)
-            return None
-        runs = [run for run, _found in alive]
-        return ([None] * bool(kept) + runs + [None])[chosen]
-
-    def _number(self, asks: str, most: int) -> int:
-        """One of 1 to `most`; Enter is 1."""
-        while True:
-            text = self.prompts.ask(asks).strip() or "1"
-            if text.isdecimal() and 0 < int(text) <= most:
-                return int(text)
-            self.prompts.tell(_("Type a number from 1 to {most}.").format(most=most))
 
     def _questions(self) -> None:
         """The steps up to the review, there and back."""
@@ -155,7 +139,8 @@ class Dialogue:
         return before
 
     def _keep(self) -> None:
-        draft.save(self.wizard, self.now)
+        if self.wizard.answers != self.untouched:
+            draft.save(self.wizard, self.now)
 
     def _review(self) -> Started | None:
         """All that was answered and will be written, until it is started; None where the person leaves."""
@@ -168,6 +153,9 @@ class Dialogue:
                 self.asker.look(needed, quiet=True)
             self._show_review()
             answers = self.wizard.review()
+            self.prompts.tell(
+                _("y shows the YAML, d the differences, x NUMBER takes the default again, ? WORD explains.")
+            )
             text = self.prompts.ask(_("Enter starts, a number changes an answer, < goes back, q leaves:")).strip()
             if text == LEAVE:
                 return None
@@ -177,12 +165,38 @@ class Dialogue:
             elif text.isdecimal() and 0 < int(text) <= len(answers):
                 self.asker.edit(answers[int(text) - 1].question)
                 self._keep()
+            elif self._page(text, [answer.question for answer in answers]):
+                self._keep()
             elif text:
                 self.prompts.tell(_("Type a number from 1 to {most}.").format(most=len(answers)))
+            elif not self._agreed():
+                self._page("d", [])
             elif self.wizard.problems("review"):
                 self.wizard.forget_refusals()
             elif started := self._start():
                 return started
+
+    def _page(self, text: str, shown: list[Question]) -> bool:
+        """What can be read or put back at the review; False where `text` is none of that."""
+        tree, (letter, _space, rest) = self.wizard.tree(), text.partition(" ")
+        if text == "y":
+            self.prompts.tell(yaml_words(tree))
+        elif text == "d":
+            self._seen = tree.files
+            found = difference_words(differences(self.wizard.folder(), tree.files))
+            self.prompts.tell(found or _("No file is there that differs."))
+        elif letter == DEFAULT and numbered(shown, rest):
+            self.wizard.reset(shown[int(rest) - 1].id)
+        elif letter == HELP:
+            tell_help(self.asker, rest)
+        else:
+            return False
+        return True
+
+    def _agreed(self) -> bool:
+        """Whether files that make room, if there are any, were seen to differ."""
+        files = self.wizard.tree().files
+        return files == self._seen or all(file.state != "in the way" for file in files)
 
     def _show_review(self) -> None:
         tell, tree = self.prompts.tell, self.wizard.tree()
@@ -194,10 +208,10 @@ class Dialogue:
         if tree.files:
             tell(_("Files in {folder}:").format(folder=self.wizard.folder()))
         for file in tree.files:
-            state = "replaced" if file.state == "in the way" and self.wizard.replaces() else file.state
-            tell(f"  {file.path}: {translate(_STATES[state])}")
+            tell(f"  {file.path}: {translate(_STATES[state_of(self.wizard, file.state)])}")
         tell(_("The same without questions: {command}").format(command=self.wizard.command()))
         self.asker.tell_problems([*tree.notes, *self.wizard.problems("review")])
+        tell(_("{what}.").format(what=say(start_line(self.wizard, ahead(self.wizard)))))
 
     def _start(self) -> Started | None:
         """Write the project and start its run; None where that cannot be, which was told."""

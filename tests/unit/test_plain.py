@@ -26,9 +26,11 @@ def home(private_home: Path) -> None:
     """No model, run or draft of the person who runs the tests."""
 
 
-def dialogue(cwd: Path, *lines: Any, desk: HereDesk | None = None, **answers: Any) -> tuple[int, Script, HereDesk]:
-    """Answer with these lines; then the input ends."""
-    script, desk = Script(lines), desk or HereDesk()
+def dialogue(
+    cwd: Path, *lines: Any, desk: HereDesk | None = None, begin: Any = "", **answers: Any
+) -> tuple[int, Script, HereDesk]:
+    """Answer with these lines, after `begin`, which is what is taken up, opened or begun; then the input ends."""
+    script, desk = Script([begin, *lines]), desk or HereDesk()
     code = run_plain(Wizard(cwd, answers), desk, prompts=script, talk=lambda folder: None)
     return code, script, desk
 
@@ -107,9 +109,10 @@ def test_a_question_mark_explains(tmp_path: Path) -> None:
     """What it is, what people use, and why this default."""
     _code, script, _desk = dialogue(tmp_path, "", "", "?", "", pick("lora_rank"), "?")
     assert "The memory that is free decides." in script.text
-    assert "Why this default: no GPU can be used here" in script.text
+    assert "Default: CPU, no GPU can be used here." in script.text
     assert "Size of the adapter: higher learns more and takes more memory." in script.text
-    assert "Usual: 4–64" in script.text and "Why this default: from the preset CPU" in script.text
+    assert "Others use: 4–64." in script.text and "Default: 8, from the preset CPU." in script.text
+    assert "lora_rank — how much the adapter can hold" in script.text and "rank: How many directions" in script.text
 
 
 def test_what_cannot_be_is_told_and_asked_again(tmp_path: Path) -> None:
@@ -197,9 +200,9 @@ def test_leaving_keeps_the_answers_and_says_how_to_go_on(tmp_path: Path, end: ty
     assert script.said[-2] == "Your answers are kept, up to the step Settings."
     assert script.said[-1].endswith("--plain")
 
-    code, script, desk = dialogue(tmp_path, "", "", START, NO)
+    code, script, desk = dialogue(tmp_path, "", START, NO)
     assert code == EXIT_OK, script.text
-    assert f"1. Go on with your answers, at the step Settings, begun in {tmp_path}" in script.text
+    assert "1. Go on with your answers: at the step Settings, 0 s ago" in script.text
     assert desk.started[0].settings == {"lora_rank": 32}
     assert draft.load() is None
 
@@ -219,7 +222,7 @@ def test_the_draft_is_kept_at_every_step(tmp_path: Path) -> None:
 def test_one_can_begin_anew(tmp_path: Path) -> None:
     """An old draft is an offer."""
     dialogue(tmp_path, "", "", pick("16 GB"))
-    _code, _script, desk = dialogue(tmp_path, pick("Begin anew"), *[""] * 4, START, NO)
+    _code, _script, desk = dialogue(tmp_path, *[""] * 4, START, NO, begin=pick("Begin anew"))
     assert desk.started[0].settings == {}
 
 

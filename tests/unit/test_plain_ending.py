@@ -18,7 +18,7 @@ from engine.wizard.session import Wizard
 from tests.unit.wizards import HereDesk, Script, pick
 from tui.plain import run_plain
 
-ENTERS = [""] * 5  # the questions, and Start
+ENTERS = [""] * 6  # to begin, the questions, and Start
 ANSWERS = [{"question": "Who are you?", "base": "A model.\x1b[2J", "tuned": "Lumi."}]
 
 
@@ -122,4 +122,4 @@ def test_a_run_that_is_alive_can_be_watched_again(tmp_path: Path, capfd: pytest.
 
     script = Script([choose])
     assert run_plain(Wizard(tmp_path), HereDesk(), prompts=script, talk=lambda folder: None) == EXIT_OK
-    assert f"1. Watch the run {run.id}: starting" in script.text
+    assert f"1. Watch {run.id}: starting" in script.text

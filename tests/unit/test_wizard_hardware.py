@@ -180,7 +180,7 @@ def test_looking_again_forgets_the_machine_only(tmp_path: Path) -> None:
 
 def test_plain_prompts_ask_for_the_card(tmp_path: Path) -> None:
     """A number, as everything else."""
-    script = Script(["2", EOFError])
+    script = Script(["", "2", EOFError])
     wizard = Wizard(tmp_path)
     run_plain(wizard, Doctor(10.0, 70.0), prompts=script)
     assert "1. GPU 1: Card 1: 70.0 of 71.0 GB free; recommended: it has most free memory" in script.text

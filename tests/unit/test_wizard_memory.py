@@ -294,7 +294,7 @@ def test_without_bitsandbytes_nothing_is_quantised(tmp_path: Path) -> None:
 
 
 def prompted(cwd: Path, desk: HereDesk, *lines: Any) -> tuple[int, Script, Wizard]:
-    script, wizard = Script(lines), Wizard(cwd, {"model": "hub", "model_hub": QWEN})
+    script, wizard = Script(["", *lines]), Wizard(cwd, {"model": "hub", "model_hub": QWEN})
     code = run_plain(wizard, desk, prompts=script, talk=lambda folder: None)
     return code, script, wizard
 
