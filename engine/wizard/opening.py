@@ -89,11 +89,11 @@ def open_project(path: Path) -> Opened:
     elif file.parent.name == "configs" and (file.parents[1] / "config.yaml").is_file():
         file = file.parents[1] / "config.yaml"  # a part of that one
     document = read_document(file)
-    kind = kind_of(document)
+    kind, file = kind_of(document), file.resolve() if ".." in file.parts else file.absolute()
     if kind == "project":
-        return _ours(file.absolute(), document)
+        return _ours(file, document)
     if kind == "train":
-        return _bare(file.absolute(), document)
+        return _bare(file, document)
     raise ConfigError(Problem("open_no_project", {"path": str(file)}))
 
 
