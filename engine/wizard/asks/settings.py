@@ -75,7 +75,9 @@ def _asked() -> list[str]:
 def _place(name: str) -> tuple[bool, int]:
     """The usual ones as they stand in the table, the others group by group."""
     taught = TAUGHT.get(name)
-    return not _basic(name), list(GROUPS).index(taught.group if taught else "run") if not _basic(name) else 0
+    if _basic(name):
+        return False, 0
+    return True, list(GROUPS).index(taught.group) if taught else len(GROUPS)
 
 
 def _basic(name: str) -> bool:
@@ -115,7 +117,7 @@ def _training(name: str) -> Question:
         gloss=taught.gloss if taught else NOTHING,
         when=taught.when if taught else NOTHING,
         takes=Phrase("yes or no") if kind == "switch" else expected(TrainConfig, name),
-        group=GROUPS[taught.group if taught else "run"],
+        group=GROUPS[taught.group] if taught else Phrase("Of the project that was opened"),
         empty=empty,
     )
 
