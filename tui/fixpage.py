@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from engine.runs.actions import Edit, Fix, command_of
+from engine.runs.actions import Command, Edit, Fix, Row, command_of
 from engine.runs.fixes import fixes
 from engine.runs.folder import RunFolder
 from engine.runs.leftovers import Leftover
@@ -33,8 +33,10 @@ def fix_lines(found: Sequence[Fix]) -> list[str]:
     """Numbered, each with why it may help."""
     lines = []
     for number, fix in enumerate(found, 1):
-        why = say(fix.why)
-        told = _("{label}: {why}").format(label=say(fix.label), why=why) if why else say(fix.label)
+        told, why = say(fix.label), say(fix.why)
+        if why:
+            line = _("{label}: {why}") if isinstance(fix.action, Command | Row) else _("{label}. {why}")
+            told = line.format(label=told, why=why)
         lines.append(f"  {number}. {told}")
     return lines
 

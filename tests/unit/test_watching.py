@@ -121,7 +121,7 @@ def test_a_failure_without_a_terminal_prints_commands(tmp_path: Path, capsys: py
     assert attach(failed(tmp_path)) == EXIT_FAILED
     said = capsys.readouterr().err
     assert "What can be done, the likeliest first:" in said
-    assert "1. Try again with learning_rate: 0.0001: A third of before" in said
+    assert "1. Try again with learning_rate: 0.0001. A third of before" in said
     assert f"     sft-wizard resume {ID} --set learning_rate=0.0001\n" in said
     assert f"     sft-wizard logs {ID}\n" in said
     attach(done(tmp_path / "well"))
