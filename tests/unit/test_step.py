@@ -512,8 +512,8 @@ def assert_not_applied(trainer, watch, code, step):
     with pytest.raises(RunError) as caught:
         trainer.train()
     assert caught.value.problems[0].code == code
-    assert caught.value.problems[0].params["step"] == step
-    assert len(watch.weights) == step
+    assert caught.value.problems[0].params.get("step") == step
+    assert len(watch.weights) == (step or 1)
     for name, parameter in trainer.model.named_parameters():
         assert torch.equal(parameter.view(torch.int32), watch.weights[-1][name].view(torch.int32)), name
 
@@ -557,6 +557,28 @@ def test_gradients_that_are_not_finite_end_the_run_before_the_weights_change(tmp
     )
     trainer.add_callback(Reporter(fake_work(), tmp_path, trainer))
     assert_not_applied(trainer, watch, "nan_gradient", step=2)
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_a_first_step_without_any_gradient_ends_the_run(tmp_path, dead):
+    """Hours of training would change nothing; a single empty step later on is no reason to stop."""
+    model, watch, calls = build("llama", True, lora=True), Watch(), []
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def stifle(grad):
+        return torch.zeros_like(grad) if len(calls) == dead else grad
+
+    for parameter in trainable:
+        parameter.register_hook(stifle)
+    trainer = make(StepTrainer, tmp_path, model, samples(), callbacks=[watch], gradient_accumulation_steps=4)
+    trainer.add_callback(Reporter(fake_work(), tmp_path, trainer))
+    step = trainer.forward_backward
+    trainer.forward_backward = lambda *arguments: calls.append(1) or step(*arguments)
+    if dead == 1:
+        assert_not_applied(trainer, watch, "no_gradient", step=None)
+    else:
+        trainer.train()
+        assert trainer.state.global_step == trainer.state.max_steps > 1
 
 
 def test_a_stop_finishes_the_step_and_writes_a_checkpoint(tmp_path):
