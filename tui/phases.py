@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.text import one_line
 from tui.words import _, noop, translate
@@ -39,7 +38,6 @@ STATES = {
     "crashed": noop("crashed"),
     "elsewhere": noop("on another machine"),
 }
-ALLOWED_RATIO = 0.1  # of the merge's proof; what is above it and passed was rounding alone
 
 
 def phase_title(name: str) -> str:
@@ -93,24 +91,3 @@ def needs_words(needs: Needs) -> str:
     hardly = _("It may not fit: about {needed} GB are needed, {free} GB are free.")
     line = fits if needs.fits else hardly
     return line.format(needed=f"{needs.needed / 1e9:.1f}", free=f"{needs.free / 1e9:.1f}")
-
-
-def proof_words(proof: Mapping[str, Any]) -> str:
-    """The check of a merged model, in a line."""
-    if not proof.get("passed", True):  # its problems say why, and the ratio may be none
-        return _("The merged model did not pass its check.")
-    if proof.get("changes_nothing"):
-        return _("The adapter changes nothing: the merged model equals the base model.")
-    if proof.get("method") == "logits" and proof["ratio"] > ALLOWED_RATIO:
-        line = _(
-            "Merged model checked: {tensors} tensors are right; rounding takes {share:.0f} % of what the adapter "
-            "changes."
-        )
-        return line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"])
-    if proof.get("method") == "logits":
-        line = _(
-            "Merged model checked: it differs from base+adapter by {share:.2f} % of what the adapter changes "
-            "(limit 10 %); {tensors} tensors compared."
-        )
-        return line.format(share=100 * proof["ratio"], tensors=proof["tensors_checked"])
-    return _("Merged model checked tensor by tensor ({tensors}).").format(tensors=proof.get("tensors_checked"))

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from engine.errors import Problem
 from engine.text import Phrase, clean, one_line
+from tui.mergewords import merge_lines
 from tui.phases import duration as duration  # running.py and attaching.py take it from here
 from tui.phases import phase_title, step_title
 from tui.words import _, noop, problem_line, say, translate
@@ -130,6 +131,9 @@ class Report:
             rest = ", ".join(f"{one_line(name)} {value:.4f}" for name, value in figures.items() if name != "loss")
             if rest:
                 self.say(_("step {step}: {figures}").format(step=event["step"], figures=rest))
+        elif what == "merge":
+            for line in merge_lines({what: event}):
+                self.say(line)
         elif what == "resumed":
             line = _("Resuming from step {step}: {checkpoint}")
             self.say(line.format(step=event["step"], checkpoint=event["resumed_from"]))

@@ -17,7 +17,7 @@ from engine.messages import render
 from engine.runs.folder import RunFolder
 from engine.runs.results import Results, results
 from tui.finishpage import page
-from tui.phases import proof_words
+from tui.mergewords import proof_words
 from tui.report import Report, command, duration
 from tui.words import _
 

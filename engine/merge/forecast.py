@@ -26,13 +26,15 @@ MAX_SHARD_BYTES = 5 * 10**9
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes throughout. `memory_peak` is anonymous memory of the merge, imports included."""
+    """Bytes, but for `shards`, files, and `tensors`, 0 where they are not known. `memory_peak` is anonymous memory of
+    the merge, imports included."""
 
     bytes_out: int
     shards: int
     disk_needed: int
     disk_free: int
     memory_peak: int
+    tensors: int = 0
 
 
 def forecast(
@@ -70,7 +72,7 @@ def forecast(
         memory += 5 * largest  # a matrix with its singular vectors and as much to work on
     if quantised:
         memory += BITSANDBYTES_BYTES + threads * (DEQUANTISE_BYTES + 2 * largest)  # as stored, packed, and in 32 bits
-    return Forecast(written, len(shards), written + SMALL_FILES_BYTES, free(out.parent), memory)
+    return Forecast(written, len(shards), written + SMALL_FILES_BYTES, free(out.parent), memory, len(slots))
 
 
 def forecast_all(

@@ -17,8 +17,9 @@ from engine.data.conversation import Conversation, Turn
 from engine.data.encode import render_prompt
 from engine.errors import Problem, RunError
 from engine.fingerprints import merge_fingerprint
+from engine.hardware import host
 from engine.merge.asked import check_request, kept_float32, quantisation
-from engine.merge.forecast import steps_bytes
+from engine.merge.forecast import forecast_all, steps_bytes
 from engine.merge.pissa import ordinary
 from engine.merge.positions import stretched_base
 from engine.merge.prove import Proof, prove, prove_copy
@@ -69,6 +70,8 @@ class _Export:
         small = small_files(config, self.base, own)
         for note in [*small.notes, *kept_float32(config, self.base)]:
             work.warn(note)
+        expected = forecast_all(config, self.base, adapters)
+        work.events.write("log", what="merge", **asdict(expected), memory_free=host().free, dtype=config.dtype)
         saving = Saving(
             progress=lambda done, total: work.progress(done, total, "bytes"),
             should_stop=work.should_stop,

@@ -77,6 +77,9 @@ def merging(run: FakeRun) -> None:
     training(run)
     run.events.write("log", what="memory", peak_bytes={"allocated": 9_870_000_000})
     run.phase("merging")
+    figures = {"tensors": 272, "bytes_out": 270_000_000, "disk_needed": 304_000_000, "disk_free": 120_000_000_000}
+    memory = {"memory_peak": 460_000_000, "memory_free": 24_000_000_000}
+    run.events.write("log", what="merge", dtype=None, **figures, **memory)
     run.events.write("progress", done=120_000_000, total=270_000_000, unit="bytes")
 
 

@@ -236,6 +236,9 @@ def test_several_adapters_are_merged_in_order_and_rounded_once(tmp_path: Path, d
     assert dtype == "float32" or sum(same) >= len(same) - 2  # but for a sum on the edge of rounding
     proofs = [fields for kind, fields in run.said if kind == "proof"]
     assert "merge_several" in run.codes() and len(proofs) == 2 and all(proof["passed"] for proof in proofs)
+    told = next(fields for kind, fields in run.said if kind == "log" and fields["what"] == "merge")
+    written = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.safetensors"))
+    assert (told["tensors"], told["bytes_out"]) == (len(tensors(tmp_path / "out")), written)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == dtype
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "one", "out", "two"]  # no step is left
     marker = read_marker(tmp_path / "out")

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import ConfigError, Problem
 from engine.text import Phrase, verbatim
 from tui import phases
-from tui.phases import proof_words
+from tui.mergewords import proof_words
 from tui.words import (
     _,
     choose_language,
@@ -148,4 +148,5 @@ def test_a_merge_that_failed_its_check_is_not_called_checked(ratio: float | None
     """Answers that are not finite have no ratio: the screen must say that it failed, neither crash nor praise it."""
     set_language("en")
     proof = {"method": "logits", "passed": False, "changes_nothing": False, "ratio": ratio, "tensors_checked": 3}
-    assert proof_words(proof) == "The merged model did not pass its check."
+    assert proof_words(proof).startswith("Check NOT passed: do not use the merged model.")
+    assert ("40 %" in proof_words(proof)) is (ratio is not None)

@@ -17,8 +17,8 @@ from engine.text import Phrase
 from tui.finding import Progressed
 from tui.fixpage import ways_on
 from tui.mending import Read, mend
+from tui.mergewords import merge_lines, proof_words
 from tui.pager import show_log
-from tui.phases import proof_words
 from tui.runwatch import over
 from tui.screens.base import StepScreen
 from tui.screens.pane import TextPane
@@ -83,6 +83,7 @@ class RunScreen(StepScreen):
         yield Ways(self._command)
         for name in ("progress", "loss", "rate", "load", "plan"):
             yield Words(id=name, classes="line")
+        yield Words(id="merge")
         yield LossChart(self.wizard_app.profile.ascii_only)
         yield Words(id="legend", classes="line")
         yield Words(id="proof")
@@ -137,6 +138,8 @@ class RunScreen(StepScreen):
         self._show("rate", say.rate_line(seen) if well else "")
         self._show("load", say.load_line(seen) if well else "")
         self._show("plan", say.plan_line(seen) if well and self.size.height >= ROOMY else "")
+        merging = well and seen.step_now == "merge" and not over(seen)
+        self._show("merge", "\n".join(merge_lines(seen.facts)) if merging else "")
         self._show("proof", proof_words(seen.proof) if seen.proof else "")
         self._show("next", self._next(seen))
         self._draw(seen, drawn=not (bad or self.large_log or self.refused) and bool(seen.losses or seen.evals))
