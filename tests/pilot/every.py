@@ -4,7 +4,8 @@ To have a new screen or state covered, add a row to EVERY (states of a run: to S
 A row is what `opened` is given, and how to get there:
 
 - machine, facts: of the FakeDesk. files: names of data files that lie here, with columns title and body.
-- answers: of earlier. draft: whether one is offered. there: whether a folder of the project's name is in the way.
+- answers: of earlier. begin: makes what there is to begin with. there: whether a folder of the project's name is in the
+  way.
 - run: makes the run that is watched in a folder. chat: makes what is talked to.
 
 test_screens.py (every size, both languages, `make golden`), test_every.py (hostile text) and test_colours.py follow.
@@ -23,16 +24,20 @@ from textual.pilot import Pilot
 
 from engine.errors import Problem
 from engine.wizard.desk import Started, settle
-from engine.wizard.draft import Draft
 from engine.wizard.steps import steps
-from tests.pilot.fakes import NO_GPU, ONE_GPU, PROFILE, FakeDesk, app_of, at, file_facts, screen_text, until
+from tests.pilot import shelf
+from tests.pilot.fakes import NO_GPU, ONE_GPU, PROFILE, FakeDesk, app_of, at, file_facts, screen_text, started, until
 from tests.pilot.foreign import SpoiledDesk, spoil_run, spoiled, spoiled_name
 from tests.pilot.runs import FakeRun
 from tests.pilot.test_chat import FakeClient, talk, trained
 from tests.pilot.test_run_finish import CONFIG, MADE, finish
 from tests.pilot.test_run_screen import STATES, put
+from tui import ways
 from tui.app import WizardApp
 from tui.screens import StepScreen
+from tui.screens.comparing import Compared, CompareScreen
+from tui.screens.project import ProjectScreen
+from tui.screens.runs import RunsRead, RunsScreen
 from tui.term import TerminalProfile
 from tui.widgets.picker import Picker
 
@@ -89,7 +94,38 @@ async def edited(pilot: Pilot[Any], app: WizardApp) -> None:
 
 async def offered(pilot: Pilot[Any], app: WizardApp) -> None:
     """What can be taken up again."""
-    await until(pilot, lambda: app.screen.query("#offers") and app.focused)
+    await started(pilot)
+
+
+def foreign_of(app: WizardApp) -> str:
+    """What is put into every text that comes from outside."""
+    return app.desk.foreign if isinstance(app.desk, SpoiledDesk) else ""
+
+
+async def project(pilot: Pilot[Any], app: WizardApp) -> None:
+    """A project that was opened, whose run was stopped."""
+    await started(pilot)
+    ways.open_project(app, shelf.opened(foreign_of(app)), shelf.stopped(foreign_of(app)))
+    await until(pilot, lambda: isinstance(app.screen, ProjectScreen) and app.screen.drawn)
+
+
+async def all_runs(pilot: Pilot[Any], app: WizardApp) -> None:
+    """The list of runs, two of them marked."""
+    await started(pilot)
+    ways.list_runs(app)
+    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.done)
+    app.screen.post_message(RunsRead(shelf.listed(foreign_of(app)), 5, done=True))
+    await until(pilot, lambda: app.screen.query_one("#runs", Picker).rows)
+    await pilot.press("space", "down", "space", "down")
+
+
+async def compared(pilot: Pilot[Any], app: WizardApp) -> None:
+    """Three runs beside each other."""
+    await started(pilot)
+    ways.compare(app, [], "")
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and not app.screen.reading)
+    app.screen.post_message(Compared(shelf.compared(foreign_of(app))))
+    await until(pilot, lambda: app.screen.found and app.screen.found.runs)  # type: ignore[attr-defined]
 
 
 async def talked(pilot: Pilot[Any], app: WizardApp) -> None:
@@ -143,7 +179,11 @@ EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "review_files": ({}, to("review", "y")),
     "leaving": ({}, to("model", "ctrl+c")),
     "help": ({}, to("model", "question_mark")),
-    "offer": ({"draft": True}, offered),
+    "start": ({}, offered),
+    "start_again": ({"begin": shelf.beginning}, offered),
+    "project": ({}, project),
+    "runs": ({}, all_runs),
+    "runs_compared": ({}, compared),
     **{f"run_{what.__name__}": ({}, running(what)) for what in STATES},
     "chat": ({"run": lambda folder: trained(folder).folder, "chat": FakeClient}, talked),
     "finish": ({}, made),
@@ -181,8 +221,9 @@ def _made(given: dict[str, Any], cwd: Path, profile: TerminalProfile, foreign: s
         (cwd / "mine").mkdir(exist_ok=True)
         (cwd / "mine" / "config.yaml").write_text("other: true\n")
         more["answers"] |= {"project": "mine"}
-    if given.get("draft"):
-        more["draft"] = Draft({"preset": "8gb"}, "settings", Path("/home/ada"))
+    more["clock"] = lambda: shelf.NOW
+    if "begin" in given:
+        more["look"] = lambda cwd: iter([given["begin"](foreign)])
     if "run" in given:
         more["run"] = given["run"](fresh(cwd))
         if foreign:
