@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.hardware import GIB, cpu_has_fast_bf16, host, probe
-from engine.hardware.cgroups import cpu_quota, memory_room
+from engine.hardware.cgroups import cpu_quota, kills, kills_in, memory_room
 from engine.hardware.torch_build import TorchBuild, obstacle, runnable, torch_build
 from tests.unit.nvml_reports import ReportedNvml
 
@@ -75,6 +75,17 @@ def test_a_container_that_is_told_a_path_of_the_machine(tmp_path: Path) -> None:
     write(tmp_path, {f"{GROUPS}/memory/memory.usage_in_bytes": GIB})
     assert memory_room(tmp_path) == (4 * GIB, 3 * GIB)
     assert cpu_quota(tmp_path) == 4
+
+
+def test_what_the_kernel_killed_is_counted_for_our_group_or_for_the_machine(tmp_path: Path) -> None:
+    """A count of the machine also rises for others: it stands in only where the group has none."""
+    write(tmp_path, {"proc/vmstat": "pgfault 9\noom_kill 7", "proc/self/cgroup": "0::/job"})
+    assert kills(tmp_path) == {"file": str(tmp_path / "proc/vmstat"), "count": 7}
+    write(tmp_path, {f"{GROUPS}/job/memory.events": "low 0\noom 3\noom_kill 2\noom_group_kill 0"})
+    found = kills(tmp_path)
+    assert found == {"file": str(tmp_path / GROUPS / "job/memory.events"), "count": 2}
+    assert kills_in(tmp_path / "none") is None
+    assert kills(tmp_path / "nowhere") == {}
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "::", "0:"])

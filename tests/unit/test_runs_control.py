@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -77,6 +78,7 @@ def test_kill_ends_the_whole_process_group_and_says_so(bench: Bench) -> None:
     assert control.stop(run, kill=True) == "killed"
     assert not run.alive()
     assert (closing(run)["code"], status(run).state) == ("killed", "failed")
+    assert closing(run)["params"]["by"].endswith(f"@{socket.gethostname()}")
     until(lambda: not alive(child), "the end of its child")
 
 

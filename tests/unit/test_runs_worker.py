@@ -151,6 +151,7 @@ def test_a_step_that_there_is_not_is_a_failure_with_a_word(bench: Bench) -> None
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "disk_full", 3),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "/data/x"), "disk_full", 3),
         (RuntimeError("SafetensorError: I/O error: No space left on device (os error 28)"), "disk_full", 3),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/7"), "disk_full", 3),
         (ModuleNotFoundError("No module named 'bitsandbytes'", name="bitsandbytes"), "missing_package", 3),
         (ValueError("something else"), "internal", 1),
         (KeyboardInterrupt(), "internal", 1),
