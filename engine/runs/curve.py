@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-MOST = 4096  # points: more than a chart has columns, few enough to be drawn within a key press
+MOST = 2048  # points: more than a chart has columns, few enough to be drawn within a key press
 
 Point = tuple[int, float]
 
