@@ -10,7 +10,8 @@ from engine.runs.figures import Figures
 from engine.runs.results import Results
 from engine.runs.serving import Way
 from engine.text import clean
-from tui.phases import duration, proof_words
+from tui.mergewords import proof_words
+from tui.phases import duration
 from tui.shell import command_lines
 from tui.words import _, noop, say, translate
 from tui.wrapping import wrap
