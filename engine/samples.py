@@ -63,6 +63,7 @@ class Sample:
         return changed if self.rows(changed) == rows else None
 
 
+@cache
 def samples() -> tuple[str, ...]:
     """Names of the shipped samples, the one to begin with first."""
     folder = files("templates") / "samples"

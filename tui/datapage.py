@@ -62,13 +62,13 @@ class Page:
         unicode = (self.console.encoding or "").lower().replace("-", "").startswith("utf")
         self.block, self.space = ("█", "·") if unicode else ("#", "_")
 
-    def print(self) -> None:
-        """From the data's sets to the verdict, which is what remains on the screen."""
+    def print(self, *, samples: bool = True) -> None:
+        """From the data's sets to the verdict, which is what remains on the screen; without rows where those follow."""
         review = self.review
-        if review.samples:
+        if review.samples and samples:
             line = _("Rows as the model reads them: every token with its number in [ ], {space} is a space.")
             self._line(line.format(space=self.space), "bold")
-        for sample in review.samples:
+        for sample in review.samples if samples else ():
             self._sample(sample)
         self._sets()
         for name, part in review.parts.items():
@@ -227,9 +227,7 @@ class Page:
         return text
 
     def _visible(self, text: str) -> str:
-        """Text of a token: spaces, line ends and what must not reach a terminal can be seen."""
-        shown = clean(text.replace("\r", "\\r")).replace("\n", "\\n").replace("\t", "\\t")
-        return shown.replace(" ", self.space)
+        return visible(text, self.space)
 
     def _problems(self) -> None:
         shown = [problem for problem in self.review.problems if not self._told(problem)]
@@ -254,3 +252,9 @@ class Page:
             (problem.code == "rows_dropped" and problem.params.get("name") == tally["name"]) or raw in tally["first"]
             for tally in self.review.sets
         )
+
+
+def visible(text: str, space: str) -> str:
+    """Text of a token on one line: spaces, line ends and what must not reach a terminal can be seen."""
+    shown = clean(text.replace("\r", "\\r")).replace("\n", "\\n").replace("\t", "\\t")
+    return shown.replace(" ", space)

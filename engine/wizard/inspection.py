@@ -60,6 +60,14 @@ class Inspection:
 
 def request(wizard: Wizard) -> Request | None:
     """What finds it out, for the answers of now; None while model or data are not known, or cannot be used."""
+    key = ("asked", repr(sorted(wizard.answers.items())), frozenset(wizard.refusals))  # screens ask several times
+    if key not in wizard.reckoned:
+        wizard.reckoned[key] = _request(wizard)
+    made: Request | None = wizard.reckoned[key]
+    return made
+
+
+def _request(wizard: Wizard) -> Request | None:
     if not _is_here(wizard) or not wizard.found("data") or wizard.problems("data"):
         return None
     answers = wizard.project(replace=False)

@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from engine.errors import Problem, ProblemError
 from engine.hardware import GIB, Gpu, Hardware, Host
 from engine.runs.folder import RunFolder
-from engine.runs.status import status
 from engine.runs.results import Merging
+from engine.runs.status import status
 from engine.text import Phrase
 from engine.wizard.beginning import Beginning, Seen
 from engine.wizard.desk import Progress, Started
@@ -23,6 +23,7 @@ from engine.wizard.draft import Draft
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
 from tests.pilot.checkups import checks_of
+from tests.pilot.looks import look
 from tests.unit.model_facts import model_facts
 from tui.app import WizardApp
 from tui.term import TRUE_COLOURS, TerminalProfile
@@ -74,6 +75,9 @@ class FakeDesk:
     starts: list[dict[str, Any]] = field(default_factory=list)
     start_gate: threading.Event | None = None
     cancelled: int = 0
+    fetched: list[str] = field(default_factory=list)
+    fetch_gate: threading.Event | None = None
+    stopped: int = 0
     merges: list[Started] = field(default_factory=list)
     merged: list[Merging] = field(default_factory=list)
 
@@ -95,8 +99,10 @@ class FakeDesk:
                 "parameters": 134_515_008,
                 "max_positions": 8192,
             },
+            "hub": lambda options: {**canned["model"](options), "here": False},
             "datasets": {"registered": [], "files": []},
             "data": SAMPLE,
+            "check": look(),
         } | self.facts
         found = canned.get(f"{request.what}:{request.subject}", canned[request.what])
         if isinstance(found, Problem):
@@ -124,6 +130,19 @@ class FakeDesk:
     def cancel(self) -> None:
         """Counted."""
         self.cancelled += 1
+
+    def download(self, name: str, progress: Progress) -> None:
+        """A third of it, then the gate, or what `facts` refuses it with."""
+        self.fetched.append(name)
+        progress(Phrase("Fetching {name} from the hub", {"name": name}), 90_000_000, 270_000_000)
+        if self.fetch_gate is not None:
+            self.fetch_gate.wait(20)
+        if isinstance(found := self.facts.get(f"download:{name}"), Problem):
+            raise ProblemError(found)
+
+    def stop_download(self) -> None:
+        """Counted."""
+        self.stopped += 1
 
 
 def app_of(

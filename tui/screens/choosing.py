@@ -47,7 +47,7 @@ class ChoiceScreen(StepScreen):
         yield Words(id="note")
         with Horizontal(id="typed"):
             yield Words(id="asked")
-            yield Field(id="typing", placeholder=_("Tab, then type"))
+            yield Field(id="typing")
         yield Words(id="about")
 
     @property
@@ -82,8 +82,15 @@ class ChoiceScreen(StepScreen):
         self.query_one("#typed").display = typed is not None
         if typed is not None:
             self.query_one("#asked", Words).show(_("{label}:").format(label=say(typed.label)))
-        self.query_one("#about", Words).show("\n".join(say(line) for line in wizard.about(self.step)))
+            how = _("Enter, then type") if typed.wanted is None else _("Tab, then type")
+            self.query_one(Field).placeholder = how
+        self.show_about()
         super().refresh_body()
+
+    def show_about(self) -> None:
+        """The facts of the current choice."""
+        lines = self.wizard_app.wizard.about(self.step)
+        self.query_one("#about", Words).show("\n".join(say(line) for line in lines))
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """`b` where a path is asked for."""
@@ -103,10 +110,13 @@ class ChoiceScreen(StepScreen):
         typed = self.typed
         if typed is not None:
             return say(typed.help)
+        return "\n".join(filter(None, (say(choice.note), self.why(choice))))
+
+    def why(self, choice: Choice) -> str:
+        """The reason of the recommended one."""
         default = self.wizard_app.wizard.default(self.main.id)
         reason = say(default.reason) if choice.value == default.value else ""
-        why = _("Recommended: {reason}.").format(reason=reason) if reason else ""
-        return "\n".join(filter(None, (say(choice.note), why)))
+        return _("Recommended: {reason}.").format(reason=reason) if reason else ""
 
     def problems(self) -> Sequence[Problem]:
         """Of what was typed, else what was found out; what is merely not typed yet is no problem before Enter."""
@@ -143,6 +153,8 @@ class ChoiceScreen(StepScreen):
         self._rest = self.set_timer(RESTING, self._rested)
 
     def _rested(self) -> None:
+        if self.wizard_app.at != self.step:  # left meanwhile: what is looked up there would be ended
+            return
         self.wizard_app.find(self.step)
         self.refresh_body()
 

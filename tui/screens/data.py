@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from engine.errors import Problem
 from engine.text import clean
 from engine.wizard.facts import preview_line
+from engine.wizard.inspection import inspection, page, refused, request, rows_of, ruin, summary
 from engine.wizard.questions import Question
 from tui.screens.choosing import ChoiceScreen
 from tui.widgets import Words
@@ -26,7 +27,11 @@ PREVIEW_LENGTH = 180  # characters of a turn
 class DataScreen(ChoiceScreen):
     """Columns that are not recognised are asked for in a form that takes the place of the choice."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("a", "columns", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "columns", show=False),
+        Binding("v", "report", show=False),
+        Binding("r", "rows", show=False),
+    ]
 
     def body(self) -> ComposeResult:
         """The choice, the sample, and the form."""
@@ -70,13 +75,41 @@ class DataScreen(ChoiceScreen):
             form.show(wizard, _("Go on with these"), self.details())
         self.query_one("#preview", Words).show(sample_words(wizard.preview()))
 
+    def refresh_waiting(self) -> None:
+        """How long every row is being looked at, too."""
+        super().refresh_waiting()
+        if self.drawn:
+            about = [*map(say, self.wizard_app.wizard.about(self.step)), *self.checked()]
+            self.query_one("#about", Words).show("\n".join(about))
+
+    def checked(self) -> list[str]:
+        """What was found out about every row, in a line."""
+        app = self.wizard_app
+        asked, said = request(app.wizard), summary(app.wizard)
+        if said is not None:
+            return [say(said)]
+        if asked is None or (found := app.lookups.elapsed([asked])) is None:
+            return []
+        words = _("Checking every row …")
+        return [_("{what} ({seconds} s)").format(what=words, seconds=found[1]) if found[1] else words]
+
     def problems(self) -> Sequence[Problem]:
-        """In the form, nothing is missing before a person wants to go on."""
-        return [] if self.form_open and not self.tried else super().problems()
+        """In the form, nothing is missing before a person wants to go on. What would ruin the run keeps nobody here:
+        the settings may mend it."""
+        missing = [] if self.form_open and not self.tried else super().problems()
+        return [*missing, *ruin(self.wizard_app.wizard)]
 
     def hints(self) -> Sequence[tuple[str, str]]:
-        """`a` where there is more to ask."""
-        more = [("a", _("columns and more"))] if self.is_mounted and self.details() else []
+        """`a` where there is more to ask, `v` and `r` where every row was looked at."""
+        if not self.is_mounted:
+            return super().hints()
+        more = []
+        if self.details():
+            own = self.wizard_app.wizard.source() is not None
+            more.append(("a", _("columns") if own else _("names")))
+        if found := inspection(self.wizard_app.wizard):
+            more += [("v", _("check"))] if found.review or found.problems else []
+            more += [("r", _("rows"))] if found.rows else []
         return [*super().hints(), *more]
 
     def settled(self) -> None:
@@ -94,6 +127,34 @@ class DataScreen(ChoiceScreen):
             self._shut()
         elif self.details():
             self._open(GO)
+
+    def action_report(self) -> None:
+        """The report on every row, or another try to get it."""
+        from tui.screens.checked import ReportPane
+
+        app = self.wizard_app
+        if found := inspection(app.wizard):
+            self.app.push_screen(ReportPane(found, ascii_only=app.profile.ascii_only))
+        elif refused(app.wizard):
+            app.wizard.forget_refusals()
+            app.find(self.step)
+            self.refresh_body()
+
+    def action_rows(self) -> None:
+        """Row by row."""
+        from tui.screens.checked import RowsPane
+
+        app = self.wizard_app
+        found, asked = inspection(app.wizard), request(app.wizard)
+        if found and found.rows and asked:
+            desk = app.desk
+            self.app.push_screen(
+                RowsPane(
+                    found,
+                    lambda at: rows_of(desk.find(page(asked, at), lambda what, done, total: None)),
+                    ascii_only=app.profile.ascii_only,
+                )
+            )
 
     def action_back(self) -> None:
         """Esc in the form leads to the choice."""

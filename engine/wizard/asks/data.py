@@ -158,7 +158,8 @@ def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
         for entry in [*found["registered"], *_elsewhere(wizard, found["registered"])]
     ]
     files = [Choice(FOUND + path, verbatim(path), Phrase("file")) for path in found["files"]]
-    return (*shipped, *registered, *files, Choice(FILE, Phrase("Your own file …"), Phrase("type its path")))
+    first, *others = shipped  # a person's own data stands before the other samples
+    return (first, *registered, *files, *others, Choice(FILE, Phrase("Your own file …"), Phrase("type its path")))
 
 
 def _elsewhere(wizard: Wizard, known: list[dict[str, str]]) -> list[dict[str, str]]:
