@@ -21,6 +21,7 @@ from engine.wizard import draft as drafts
 from engine.wizard.beginning import Beginning, Look, look_back
 from engine.wizard.desk import Desk, Started
 from engine.wizard.draft import Draft
+from engine.wizard.fetching import Downloads, arrived
 from engine.wizard.inspection import wishes
 from engine.wizard.memory import Remedy
 from engine.wizard.session import Wizard
@@ -28,11 +29,12 @@ from engine.wizard.steps import following, preceding, step, steps
 from tui import ways
 from tui.ascii import AsciiFilter
 from tui.boarding import Boarding, BoardOpened
-from tui.finding import Found, Lookups, Progressed, Refused, StartDone
+from tui.finding import Fetched, Found, Lookups, Progressed, Refused, StartDone
 from tui.lastwords import last_words
 from tui.runwatch import RunChanged, RunReading
 from tui.screens import StepScreen, screen_of
 from tui.screens.base import cursor_of
+from tui.screens.leaving import LeaveDialog
 from tui.signals import LOST, catch_signals, vanish
 from tui.term import TerminalProfile, terminal_gone
 from tui.words import LANGUAGES, language, remember_language, set_language
@@ -84,9 +86,11 @@ class WizardApp(App[int]):
         self.way_back: Callable[[], None] | None = None  # from a run that was chosen, to where it was chosen
         self.starting: Progressed | None = None
         self.lookups = Lookups(self, desk)
+        self.downloads = Downloads(desk, self.lookups.fetched)
         self.boarding = Boarding()
         self.reading: float | None = None  # which share of a run's history was read
         self.suggested: dict[str, Any] = {}  # {question: what to fill in when it is opened next}
+        self.given = dict(wizard.answers)  # that every beginning has
         self.untouched: dict[str, Any] = {}  # answers that need no draft: none, or those of a project as it was opened
         self._returning = False
         self._then: tuple[str, Callable[[], None]] | None = None
@@ -111,6 +115,7 @@ class WizardApp(App[int]):
     def go(self, step_id: str, question: str = "") -> None:
         """Show a step; `question` is the one that is edited."""
         self.at = step_id
+        self.downloads.acknowledge()
         self.wizard.speak(language())
         ids = [found.id for found in steps(self.wizard)]
         if step_id in ids and ids.index(step_id) > (ids.index(self.reached) if self.reached in ids else -1):
@@ -169,13 +174,15 @@ class WizardApp(App[int]):
 
     def another(self) -> None:
         """Fresh answers, from the first step."""
-        self.wizard = Wizard(self.wizard.cwd)
+        self.wizard = Wizard(self.wizard.cwd, self.given)
         self.run_folder = self.started = self.snapshot = self.way_back = None
         self.reached, self.untouched = "hardware", {}
         self.go("hardware")
 
     def action_language(self) -> None:
         """The next language, at once and from now on; nothing else of the screen changes."""
+        if isinstance(self.screen, ModalScreen):
+            return  # what is read or asked there is over soon
         codes = list(LANGUAGES)
         code = codes[(codes.index(language()) + 1) % len(codes)]
         set_language(code)
@@ -186,13 +193,16 @@ class WizardApp(App[int]):
                 screen.relabel()
 
     def show(self, screen: Screen[Any]) -> None:
-        """Another screen instead of this one."""
+        """Another screen instead of this one; the question whether to leave stays over it."""
+        leaving = isinstance(self.screen, LeaveDialog)
         while isinstance(self.screen, ModalScreen):
             self.pop_screen()
         if len(self.screen_stack) > 1:
             self.switch_screen(screen)
         else:
             self.push_screen(screen)
+        if leaving:
+            self.push_screen(LeaveDialog())
 
     @property
     def cursor_position(self) -> Offset:
@@ -241,6 +251,14 @@ class WizardApp(App[int]):
             then, self._then = self._then[1], None
             then()
 
+    def on_fetched(self, message: Fetched) -> None:
+        """A model is here now, or why it is not stands on the screen."""
+        if self.downloads.now and self.downloads.now.state == "done":
+            arrived(self.wizard)
+            if self.at and step(self.at).asks:
+                self._look(self.at)
+        self._refresh()
+
     # The start
 
     def start(self) -> None:
@@ -281,7 +299,7 @@ class WizardApp(App[int]):
     def _tick(self) -> None:
         if terminal_gone():  # without a signal, where SIGHUP is ignored as under nohup
             self.leave(LOST)
-        if self.starting or self.lookups.under_way:
+        if self.starting or self.downloads.running or self.lookups.under_way:
             self._refresh(tick=True)
 
     def _refresh(self, *, tick: bool = False) -> None:
@@ -305,8 +323,6 @@ class WizardApp(App[int]):
 
     def action_leave(self) -> None:
         """Ask whether to leave; asked twice, leave."""
-        from tui.screens.leaving import LeaveDialog
-
         if isinstance(self.screen, LeaveDialog):
             self.leave(0)
         else:
@@ -315,6 +331,7 @@ class WizardApp(App[int]):
     def leave(self, code: int) -> None:
         """End the wizard; a run goes on."""
         self.desk.cancel()
+        self.downloads.stop()
         if terminal_gone():
             vanish(self.keep_draft, code)
         self.exit(return_code=code)

@@ -11,6 +11,8 @@ from textual.widgets import Input
 
 from tests.pilot.every import EVERY, SIZES, opened, resized, settled
 from tests.pilot.foreign import CONTROLS, LONG
+from tui.screens import StepScreen
+from tui.screens.modal import Modal
 from tui.widgets.footer import footer_lines
 from tui.widgets.picker import Picker
 
@@ -38,7 +40,8 @@ async def test_the_palette_of_textual_does_not_open(cwd: Path) -> None:
 
 async def test_the_terminals_cursor_is_at_the_letter_that_is_typed(cwd: Path) -> None:
     """Chinese is typed with a window of candidates beside the cursor: it must not lie a cell away, or at the list."""
-    async with opened("model_folder", cwd) as (pilot, app):
+    async with opened("settings", cwd) as (pilot, app):
+        app.screen.query_one("#rows", Picker).move_to("project")
         await pilot.press("enter")
         field = app.focused
         assert isinstance(field, Input)
@@ -52,7 +55,19 @@ async def test_the_terminals_cursor_is_at_the_letter_that_is_typed(cwd: Path) ->
         assert app.cursor_position.x == start + 2
         await pilot.press("escape")
         assert isinstance(app.focused, Picker)
-        assert app.cursor_position.y == app.focused.content_region.y + app.focused.place
+        assert app.cursor_position.y == app.focused.content_region.y + app.focused.place - app.focused.scroll_offset.y
+
+
+@pytest.mark.parametrize("name", ["leaving", "help"])
+async def test_a_key_that_is_struck_twice_closes_once(name: str, cwd: Path) -> None:
+    """The second would close the step below and leave an empty screen."""
+    async with opened(name, cwd) as (pilot, app):
+        dialog = app.screen
+        assert isinstance(dialog, Modal)
+        dialog.dismiss()
+        dialog.dismiss()
+        await settled(pilot)
+        assert isinstance(app.screen, StepScreen)
 
 
 def test_the_footer_lets_go_of_the_least_important_keys() -> None:

@@ -10,11 +10,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from engine.chat.options import OPTIONS, ChatOptions, change, shown
 from engine.errors import ProblemError
+from tui.screens.modal import Modal
 from tui.widgets import Words
 from tui.widgets.field import Field
 from tui.widgets.picker import Picker, Row
@@ -32,7 +32,7 @@ class Settled:
     forget: bool = False
 
 
-class ChatSettings(ModalScreen[Settled]):
+class ChatSettings(Modal[Settled]):
     """both: None where one voice is all there is. gpu: whether there is one to be left idle. said: anything yet."""
 
     DEFAULT_CSS = """

@@ -13,12 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 
 from engine.text import clean, one_line
 from engine.wizard.browsing import Entry, Listing, Wanted, browse, nearest_folder
 from tui.beside import beside
 from tui.phases import size_words
+from tui.screens.modal import Modal
 from tui.widgets import Words
 from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_text
@@ -50,7 +50,7 @@ class FileList(Picker, inherit_bindings=False):
     ]
 
 
-class FileScreen(ModalScreen[Chosen | None]):
+class FileScreen(Modal[Chosen | None]):
     """Enter enters a folder and chooses a file or a model; what is typed filters. Ends with None on Esc.
 
     begin: a folder, or a path whose nearest folder is taken. look: reads a folder, and may take its time.

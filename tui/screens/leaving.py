@@ -8,9 +8,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from tui.report import command
+from tui.screens.modal import Modal
 from tui.widgets import Words
 from tui.widgets.picker import Picker, Row
 from tui.words import _
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STAY, LEAVE = "stay", "leave"
 
 
-class LeaveDialog(ModalScreen[None]):
+class LeaveDialog(Modal[None]):
     """Esc stays; Ctrl+C once more leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "stay", show=False)]

@@ -7,13 +7,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 
+from tui.screens.modal import Modal
 from tui.widgets import Words
 from tui.words import _
 
 
-class TextPane(ModalScreen[None]):
+class TextPane(Modal[None]):
     """Arrows and page keys scroll; Esc, Enter and q close."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "close", show=False)]
