@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import Problem
 from engine.text import Phrase, clean
-from engine.wizard.desk import Finder, Progress, settle
+from engine.wizard.ahead import ahead, ahead_lines
+from engine.wizard.asks.model import confirm
+from engine.wizard.desk import Desk, Finder, Progress, settle
 from engine.wizard.facts import preview_line
 from engine.wizard.questions import Choice, Question, Request
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step
+from tui.changing import change_some, tell_help
+from tui.fetching import offer_download
 from tui.fitting import need_words, offer_fit
+from tui.helptext import topic_text
 from tui.prompts import Prompts
+from tui.showing import show_rows
 from tui.words import _, noop, problem_line, problem_text, say, translate
 
-BACK, HELP, NOTHING, ALL = "<", "?", "-", "a"
+BACK, HELP, NOTHING = "<", "?", "-"
 PREVIEW_LENGTH = 300
 FITTED = ("preset", "settings")  # steps that show what the job needs
 
@@ -25,6 +31,7 @@ _LOOKING = {
     "checks": noop("Checking drivers, packages and disks …"),
     "models": noop("Looking for models on this machine …"),
     "model": noop("Looking at the model …"),
+    "hub": noop("Asking the hub …"),
     "datasets": noop("Looking for data here …"),
     "data": noop("Reading the data …"),
 }
@@ -48,8 +55,9 @@ class Asker:
     """Asks one wizard's questions. Methods that ask return False where the person typed `<`."""
 
     wizard: Wizard
-    desk: Finder
+    desk: Desk
     prompts: Prompts
+    _declined: set[str] = field(default_factory=set)
     _facts: tuple[str, ...] = ()
     _doing: str = ""
 
@@ -63,6 +71,8 @@ class Asker:
                 lines.append(f"  {said}")
         if step in FITTED:
             lines += need_words(self.wizard)
+        if step == "settings":
+            lines += [say(phrase) for phrase in ahead_lines(ahead(self.wizard))]
         if not quiet and tuple(lines) != self._facts:
             for line in lines:
                 self.prompts.tell(line)
@@ -76,15 +86,25 @@ class Asker:
         self._facts = ()
         self.look(step.id)
         self.tell_problems(self.wizard.notes(step.id))
+        if step.id == "data":
+            self.prompts.tell(_("v checks every row and shows what the model will see of it."))
         while True:
             if not self._questions(step, from_behind):
                 return False
             problems = self.wizard.problems(step.id)
-            if not problems and (step.id not in FITTED or offer_fit(self.wizard, self.prompts)):
+            if not problems and self._offer(step):
                 return True
             self.tell_problems(problems)
             self.wizard.forget_refusals()
             from_behind = False
+
+    def _offer(self, step: Step) -> bool:
+        """What a step offers once it is answered. False where the person typed `<`."""
+        if step.id == "model":
+            taken = offer_download(self.wizard, self.desk, self.prompts, self._declined)
+            self.look(step.id)
+            return taken
+        return step.id not in FITTED or offer_fit(self.wizard, self.prompts)
 
     def question(self, question: Question, *, listed: bool = True) -> bool:
         """One question, until it has an answer that can be taken. Enter leaves it as it is."""
@@ -92,9 +112,14 @@ class Asker:
         if choices and listed:
             self._list(question, choices)
         while True:
-            text = self.prompts.ask(self._line(question, choices)).strip()
+            text = self._typed(question, choices).strip()
             if text == BACK:
                 return False
+            if question.id == "data" and show_rows(self, text):
+                continue
+            if text.startswith(f"{HELP} "):
+                tell_help(self, text.removeprefix(HELP).strip())
+                continue
             if text == HELP:
                 self._explain(question)
                 if choices:
@@ -105,6 +130,11 @@ class Asker:
                 return True
             self.tell_problems(problems)
 
+    def _typed(self, question: Question, choices: tuple[Choice, ...]) -> str:
+        """A line; of a path, Tab completes it."""
+        line = self._line(question, choices)
+        return self.prompts.ask_path(line, question.wanted) if question.wanted else self.prompts.ask(line)
+
     def edit(self, question: Question) -> None:
         """Change one answer out of its turn; what that brings up is asked as well."""
         self.look(question.step, quiet=True)
@@ -113,29 +143,14 @@ class Asker:
         asked: Question | None = question
         while asked is not None and self.question(asked):
             known.add(asked.id)
+            if question.step == "model":
+                confirm(self.wizard)
             self.look(question.step)
             asked = next((new for new in self.wizard.questions(question.step) if new.id not in known), None)
 
     def changes(self, step: Step, shown: list[Question], *, asks: str) -> bool:
         """A numbered list from which any are changed, until Enter. `a` adds the questions that are asked rarely."""
-        everything = False
-        while True:
-            for number, question in enumerate(shown, 1):
-                self.prompts.tell(f"  {number}. {self.summary(question)}")
-            text = self.prompts.ask(asks).strip()
-            if text == "":
-                return True
-            if text == BACK:
-                return False
-            if text == ALL:
-                everything = True
-            elif text.isdecimal() and 0 < int(text) <= len(shown):
-                self.edit(shown[int(text) - 1])
-            elif text == HELP:
-                self.prompts.tell(_("A number changes that one, a lists the rare ones too, < goes back."))
-            else:
-                self.tell_problems([Problem("answer_not_offered", {"given": text})])
-            shown = self.wizard.questions(step.id, advanced=everything) if shown or everything else shown
+        return change_some(self, step, shown, asks)
 
     def summary(self, question: Question) -> str:
         """A question with its value, and what there is to know of it."""
@@ -171,6 +186,8 @@ class Asker:
                     return True
             elif self.question(following):
                 asked.append(following.id)
+                if step.id == "model":
+                    confirm(self.wizard)
                 self.look(step.id)
                 self._tell_new(step, questions)
                 continue
@@ -233,11 +250,4 @@ class Asker:
             self.prompts.tell(_("{line}: {note}").format(line=line, note=note) if note else line)
 
     def _explain(self, question: Question) -> None:
-        default = self.wizard.default(question.id)
-        self.prompts.tell(say(question.help))
-        usual = say(question.usual)
-        if usual:
-            self.prompts.tell(_("Usual: {range}").format(range=usual))
-        reason = say(default.reason)
-        if reason:
-            self.prompts.tell(_("Why this default: {reason}").format(reason=reason))
+        self.prompts.tell(topic_text(self.wizard, question.id))

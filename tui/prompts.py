@@ -6,10 +6,12 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from engine.errors import ConfigError, Problem
 from engine.text import clean
+from engine.wizard.browsing import Wanted
 
 SIMPLE_TERMINALS = ("", "dumb", "unknown", "emacs")
 
@@ -19,6 +21,10 @@ class Prompts(Protocol):
 
     def ask(self, question: str) -> str:
         """A typed line. Raises EOFError and KeyboardInterrupt as `input` does."""
+        ...
+
+    def ask_path(self, question: str, wanted: Wanted) -> str:
+        """The same for a path, which Tab completes where the terminal can."""
         ...
 
     def tell(self, text: str = "") -> None:
@@ -34,6 +40,10 @@ class LinePrompts:
         print(clean(question), end=" ", file=sys.stderr, flush=True)
         return input()
 
+    def ask_path(self, question: str, wanted: Wanted) -> str:
+        """A dumb terminal has no keys to complete with."""
+        return self.ask(question)
+
     def tell(self, text: str = "") -> None:
         """On stderr: stdout is for the paths at the end."""
         print(clean(text), file=sys.stderr, flush=True)
@@ -44,6 +54,19 @@ class EditedPrompts(LinePrompts):
 
     def ask(self, question: str) -> str:
         """Never asks the terminal where its cursor is: over a slow link the reply comes as if it were typed."""
+        return self._ask(question)
+
+    def ask_path(self, question: str, wanted: Wanted) -> str:
+        """Tab completes folders and what may be chosen."""
+        from prompt_toolkit.completion import PathCompleter
+
+        def fits(path: str) -> bool:
+            return Path(path).is_dir() or Path(path).suffix.lower() in wanted.suffixes
+
+        completer = PathCompleter(expanduser=True, only_directories=wanted.models, file_filter=fits)
+        return self._ask(question, completer=completer, complete_while_typing=False)
+
+    def _ask(self, question: str, **more: Any) -> str:
         import questionary
         from prompt_toolkit.data_structures import Size
         from prompt_toolkit.output import ColorDepth
@@ -54,7 +77,7 @@ class EditedPrompts(LinePrompts):
             return Size(rows=rows, columns=columns)
 
         output = Vt100_Output(sys.stderr, size, term=os.environ.get("TERM"), enable_cpr=False)
-        prompt = questionary.text(clean(question), qmark="", output=output, color_depth=ColorDepth.MONOCHROME)
+        prompt = questionary.text(clean(question), qmark="", output=output, color_depth=ColorDepth.MONOCHROME, **more)
         return str(prompt.unsafe_ask())
 
 

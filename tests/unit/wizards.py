@@ -10,8 +10,10 @@ from typing import Any
 from engine.hardware import GIB, Gpu, Hardware, Host
 from engine.project import ProjectAnswers, apply_project, plan_project
 from engine.runs.folder import RunFolder
+from engine.runs.results import Merging
 from engine.runs.retry import Retry
 from engine.text import Phrase
+from engine.wizard.browsing import Wanted
 from engine.wizard.desk import Progress, Started, settle
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
@@ -60,7 +62,16 @@ class HereDesk:
     def resume(self, run: RunFolder, retry: Retry, progress: Progress) -> Started:
         raise NotImplementedError
 
+    def merge(self, merging: Merging, progress: Progress) -> Started:
+        raise NotImplementedError
+
     def cancel(self) -> None:
+        """Nothing goes on."""
+
+    def download(self, name: str, progress: Progress) -> None:
+        raise NotImplementedError
+
+    def stop_download(self) -> None:
         """Nothing goes on."""
 
 
@@ -68,7 +79,8 @@ class HubDesk(HereDesk):
     """As if the hub were there and had every model."""
 
     def find(self, request: Request, progress: Progress) -> Any:
-        return model_facts(request.subject) if request.what == "model" else super().find(request, progress)
+        far = request.what in ("model", "hub")
+        return model_facts(request.subject) if far else super().find(request, progress)
 
 
 def begun(cwd: Path, *free: float, desk: HereDesk | None = None, **answers: Any) -> Wizard:
@@ -102,6 +114,9 @@ class Script:
         if isinstance(line, type):
             raise line
         return line if isinstance(line, str) else line(self)
+
+    def ask_path(self, question: str, wanted: Wanted) -> str:
+        return self.ask(question)
 
     def tell(self, text: str = "") -> None:
         self.said.append(text)

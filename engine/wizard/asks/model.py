@@ -12,7 +12,7 @@ from engine.text import Phrase, verbatim
 from engine.wizard.asks.checks import is_given
 from engine.wizard.browsing import Wanted
 from engine.wizard.device import chosen, machine_of
-from engine.wizard.questions import Choice, Default, Question
+from engine.wizard.questions import Choice, Default, Question, Request
 
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
@@ -49,12 +49,33 @@ def questions() -> list[Question]:
             "model",
             "text",
             Phrase("Name on the hub"),
-            Phrase("owner/name, such as Qwen/Qwen3-0.6B. It is downloaded once, when the run starts."),
+            Phrase("owner/name, such as Qwen/Qwen3-0.6B. Enter looks it up there, and says what it is."),
             lambda wizard: Default(""),
             applies=lambda wizard: bool(wizard.value("model") == HUB),
             check=is_given,
         ),
     ]
+
+
+def model_requests(wizard: Wizard) -> list[Request]:
+    """What is to be looked up of the chosen model: here first, then, where it is not here, on the hub."""
+    name = wizard.model()
+    if not name:
+        return []
+    here = Request("model", name)
+    found = wizard.facts.get(here)
+    far = found is not None and not found["here"] and (name in wizard.confirmed or not found.get("known", True))
+    return [here, Request("hub", name)] if far else [here]
+
+
+def confirmed(wizard: Wizard, requests: list[Request]) -> list[Request]:
+    """Of these only what needs nobody's consent: the hub is asked after Enter, not while a person looks around."""
+    return [request for request in requests if request.what != "hub" or request.subject in wizard.confirmed]
+
+
+def confirm(wizard: Wizard) -> None:
+    """Enter was pressed on the chosen model."""
+    wizard.confirmed.add(wizard.model())
 
 
 def _models(wizard: Wizard) -> tuple[Choice, ...]:
