@@ -55,7 +55,7 @@ class WizardApp(App[int]):
         Binding("ctrl+c,ctrl+q", "leave", priority=True, show=False),
         Binding("ctrl+z", "suspend_process", priority=True, show=False),
         Binding("question_mark,f1", "help", show=False),
-        Binding("l", "language", show=False),
+        Binding("l,L", "language", show=False),
     ]
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (60, "-slim"), (80, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (18, "-low"), (24, "-tall")]  # noqa: RUF012

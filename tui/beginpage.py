@@ -30,7 +30,7 @@ def offers(found: Beginning, now: float) -> list[Offer]:
     Keys: the folder of a run, DRAFT, ANEW, ("project", folder), OTHER, RUNS. now: Unix time.
     """
     offered = [
-        Offer(seen.run.path, _("Watch {run}").format(run=seen.run.id), standing(seen.status)) for seen in found.live
+        Offer(seen.run.path, _("Watch {run}").format(run=seen.run.title), standing(seen.status)) for seen in found.live
     ]
     if found.draft is not None:
         at = _("at the step {step}, {age} ago")

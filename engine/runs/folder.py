@@ -52,6 +52,11 @@ class RunFolder:
         _link(runs / "train.log", run.log_file)
         return run
 
+    @property
+    def title(self) -> str:
+        """The part of its name that a person gave; the whole of it where it was renamed."""
+        return self.id.partition("-")[2] or self.id
+
     def began(self) -> float:
         """When, in Unix time: by its name, or where it was renamed by its config. 0 where there is neither."""
         with contextlib.suppress(ValueError):

@@ -122,10 +122,11 @@ async def all_runs(pilot: Pilot[Any], app: WizardApp) -> None:
 async def compared(pilot: Pilot[Any], app: WizardApp) -> None:
     """Three runs beside each other."""
     await started(pilot)
-    ways.compare(app, [], "")
+    found = shelf.compared(foreign_of(app))
+    ways.compare(app, [run.listed.run for run in found.runs], "")
     await until(pilot, lambda: isinstance(app.screen, CompareScreen) and not app.screen.reading)
-    app.screen.post_message(Compared(shelf.compared(foreign_of(app))))
-    await until(pilot, lambda: app.screen.found and app.screen.found.runs)  # type: ignore[attr-defined]
+    app.screen.post_message(Compared(found))
+    await until(pilot, lambda: app.screen.found is found)  # type: ignore[attr-defined]
 
 
 async def talked(pilot: Pilot[Any], app: WizardApp) -> None:
@@ -198,10 +199,11 @@ async def opened(
     size: tuple[int, int] = SIZES[0],
     profile: TerminalProfile = PROFILE,
     foreign: str = "",
+    **other: Any,
 ) -> AsyncIterator[tuple[Pilot[Any], WizardApp]]:
-    """The app at this row of EVERY. foreign: is put into every text that comes from outside."""
+    """The app at this row of EVERY. foreign: is put into every text that comes from outside. other: given instead."""
     given, drive = EVERY[name]
-    app = _made(given, cwd, profile, foreign)
+    app = _made(given | other, cwd, profile, foreign)
     async with app.run_test(size=size, notifications=True) as pilot:
         await drive(pilot, app)
         await settled(pilot)

@@ -126,7 +126,9 @@ class StartScreen(StepScreen):
             self._take(self.query_one("#offers", Picker).key)
 
     @on(Picker.Moved)
-    def _moved(self) -> None:
+    def _moved(self, message: Picker.Moved) -> None:
+        if isinstance(message, Picker.Picked):
+            return  # is one of these, too
         self.moved, self.awaited, self.failure = True, False, ()
         self.refresh_body()
 
