@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 TESTS ?=
 
-.PHONY: demo test test-slow check format golden words clean
+.PHONY: demo test test-slow check format golden screenshots words clean
 
 demo: $(INSTALLED)
 	$(BIN)/sft-wizard demo
@@ -28,6 +28,10 @@ format: $(INSTALLED)
 # Records the screens as they are now; read the difference before you commit it.
 golden: $(INSTALLED)
 	$(BIN)/pytest -n 2 tests/pilot --update-golden
+
+# Records the pictures of docs/ from the program.
+screenshots: $(INSTALLED)
+	$(BIN)/python -m docs.screenshot
 
 # Collects every sentence into the catalogues of tui/locale/ and says which still need a translation.
 words: $(INSTALLED)

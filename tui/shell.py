@@ -20,12 +20,17 @@ def command_lines(command: str, cells: int) -> list[str]:
     now = ""
     for number, part in enumerate(parts, 1):
         longer = f"{now} {part}" if now else part
-        if now and cell_len(longer) + (0 if number == len(parts) else len(AFTER)) > cells:
+        if now and _width(longer) + (0 if number == len(parts) else len(AFTER)) > cells:
             lines.append(now + AFTER)
             now = INDENT + part
         else:
             now = longer
-    return [*lines, now]
+    return "\n".join([*lines, now]).split("\n")
+
+
+def _width(text: str) -> int:
+    """Of its longest line: a quoted word may hold several."""
+    return max(map(cell_len, text.split("\n")))
 
 
 def _parts(words: list[str]) -> list[str]:

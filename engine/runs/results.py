@@ -14,7 +14,7 @@ from engine.merge.companions import MODELFILE
 from engine.runs.control import size_of
 from engine.runs.figures import Figures, told, training_run
 from engine.runs.folder import RunFolder
-from engine.runs.serving import Model, Way, typed, ways
+from engine.runs.serving import LONGEST, QUESTION, Model, Way, typed, ways
 from engine.storage import write_whole
 
 LINES_FILE = "serving.md"
@@ -172,7 +172,7 @@ def _replay(given: _Given) -> str:
 
 def _model(given: _Given, outputs: Mapping[str, str]) -> Model:
     whole, adapter = outputs.get("merged") or outputs.get("model"), outputs.get("adapter")
-    question = next(iter(given.questions), Model.question)
+    question = next((text for text in given.questions if len(text) <= LONGEST), QUESTION)
     if whole:
         modelfile = (Path(whole) / MODELFILE).is_file()
         return Model(given.name, typed(Path(whole), given.root), modelfile=modelfile, question=question)

@@ -14,6 +14,10 @@ from engine.text import NOTHING, Phrase
 RANKS = (16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for; 16 is its default
 PORT = 8000  # of vLLM and of transformers serve
 ANSWER = 256  # tokens
+LONGEST = 60  # characters of a question that is worth repeating in every line
+
+
+QUESTION = "Who are you?"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Model:
     rank: int = 0
     chat_template: str | None = None
     modelfile: bool = False
-    question: str = "Who are you?"
+    question: str = QUESTION
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def _string(text: str) -> str:
 
 
 def _question(name: str, question: str) -> str:
-    body = json.dumps({"model": name, "messages": [{"role": "user", "content": question}]}, ensure_ascii=False)
+    """On two lines, broken where JSON takes any blank, so that no front end has to break it elsewhere."""
+    body = f'{{"model": {_string(name)}, "messages": [\n  {{"role": "user", "content": {_string(question)}}}]}}'
     url = f"http://localhost:{PORT}/v1/chat/completions"
     return shlex.join(["curl", url, "-H", "Content-Type: application/json", "-d", body])

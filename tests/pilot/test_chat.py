@@ -82,13 +82,18 @@ class FakeClient:
                 gate.set()
 
 
-def trained(tmp_path: Path) -> FakeRun:
-    """A finished run with an adapter and two answers of before and after."""
-    run = FakeRun(tmp_path / "run")
+def configured(run: FakeRun) -> None:
+    """Its config.yaml says what there is to talk to."""
     config = run.folder.config()
     source = ChatSource("/models/base", "base", "/home/ada/my_project/saves/adapter")
     config["answers"] = {"questions": [], "source": source.as_dict()}
     run.folder.config_file.write_text(dump(config))
+
+
+def trained(tmp_path: Path) -> FakeRun:
+    """A finished run with an adapter and two answers of before and after."""
+    run = FakeRun(tmp_path / "run")
+    configured(run)
     run.train(5, 5)
     run.events.write("sample", question="Who are you?", base="I am an AI.", tuned="I am Lumi, at your service.")
     run.events.write("sample", question=HOSTILE, base=HOSTILE, tuned=HOSTILE + "x" * 3000)

@@ -42,8 +42,9 @@ async def test_everything_is_said_and_nothing_is_cut(cwd: Path) -> None:
 
 async def test_enter_leaves_and_n_begins_anew(cwd: Path, tmp_path: Path) -> None:
     """A second training from the same window begins with fresh answers."""
-    app = app_of(cwd, answers={"train.lora_rank": 4})
+    app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
+        app.wizard.answer("train.lora_rank", 4)
         await finish(pilot, Started(None, CONFIG, MADE))
         await pilot.press("n")
         await until(pilot, lambda: app.at == "hardware")
