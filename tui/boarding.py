@@ -71,7 +71,7 @@ class Boarding:
         if self.board.taken:
             lines[0] = _("TensorBoard: {url}  (its usual port is in use; t ends it)").format(url=self.board.url)
         if line := tunnel(self.board.port, self._environ):
-            lines.append(_("To see it there, on your own machine: {command}").format(command=line))
+            lines += [_("To open that address on your own machine, first type there:"), line]
         return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ OPTIONS = ("LESS", "LESSOPEN", "LESSCLOSE", "LESSKEY", "LESSKEYIN", "LESSKEYIN_S
 def show_log(app: App[Any], log: Path, find: Callable[[str], str | None] = shutil.which) -> None:
     """Open it at its end, and come back when the pager is closed. The app draws nothing meanwhile; the run goes on."""
     pager = find("less")
-    if pager is not None:
+    if pager is not None and log.exists() and log.stat().st_size:
         with contextlib.suppress(SuspendNotSupported), app.suspend():
             page(pager, log)
             return
@@ -57,5 +57,5 @@ def log_end(log: Path) -> str:
     with contextlib.suppress(OSError), log.open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - SHOWN))
-        return "\n".join(plain_lines(stream.read()))
+        return "\n".join(plain_lines(stream.read())) or _("Nothing was written there so far.")
     return _("There is no log.")

@@ -160,7 +160,7 @@ def _killed(case: Case) -> Iterator[Fix]:
 
 def _crashed(case: Case) -> Iterator[Fix]:
     yield resume(case.seen)
-    if case.problem.code != "crashed_reboot" and case.seen.step_now == "train":
+    if case.problem.code in ("crashed", "crashed_unseen") and case.seen.step_now == "train":
         yield _smaller(Phrase("Where the memory of the machine was full."))
 
 
@@ -273,7 +273,7 @@ _BY_CODE: dict[str, _Ways] = {
     "no_gradient": _no_gradient,
     **dict.fromkeys(("disk_full", "disk_too_small", "merge_disk_full"), _disk),
     "killed": _killed,
-    **dict.fromkeys(("crashed", "crashed_unseen", "crashed_reboot"), _crashed),
+    **dict.fromkeys(("crashed", "crashed_unseen", "crashed_otherwise", "crashed_reboot"), _crashed),
     **dict.fromkeys(("missing_package", "tracker_missing", "optimiser_package", *_PACKAGES), _package),
     **dict.fromkeys(
         (

@@ -41,6 +41,11 @@ MESSAGES: dict[str, Message] = {
         "Less of it is needed with a smaller cutoff_len or model, or where nothing else runs beside. sft-wizard resume "
         "goes on from the last checkpoint. The log: {log}",
     ),
+    "crashed_otherwise": Message(
+        "The worker is gone and left no word. The system's out-of-memory killer did not end it: somebody's kill -9, "
+        "the end of a session or of a job's time did, or a fault in native code.",
+        "See the end of {log}. sft-wizard resume goes on from the last checkpoint.",
+    ),
     "crashed_reboot": Message(
         "The machine was restarted while the run was going.",
         "sft-wizard resume goes on from the last checkpoint. The log: {log}",

@@ -248,20 +248,21 @@ def problems(run: RunFolder, status: Status, closing: Event | None, here: Place)
     log, state = str(run.log_file), run.state()
     if not state.get("how") and died_by_reboot(run, here):
         return (Problem("crashed_reboot", {"log": log}),)
-    if _ran_out(state):
+    killed = _kernel_killed(state)
+    if killed and state.get("how", "SIGKILL") == "SIGKILL":
         return (Problem("crashed_memory", {"log": log}),)
     if state.get("how"):
         return (Problem("crashed", {"how": state["how"], "log": log}),)
-    return (Problem("crashed_unseen", {"log": log}),)
+    return (Problem("crashed_unseen" if killed is None else "crashed_otherwise", {"log": log}),)
 
 
-def _ran_out(state: dict[str, Any]) -> bool:
-    """Whether the kernel has killed for want of memory since the worker began, where its group is counted."""
+def _kernel_killed(state: dict[str, Any]) -> bool | None:
+    """Whether the kernel has killed for want of memory since the worker began; None where that is not counted."""
     counted = state.get("kills")
-    if not isinstance(counted, dict) or state.get("how", "SIGKILL") != "SIGKILL":
-        return False
+    if not isinstance(counted, dict):
+        return None
     now, before = kills_in(Path(str(counted.get("file")))), counted.get("count")
-    return isinstance(before, int) and now is not None and now > before
+    return now > before if isinstance(before, int) and now is not None else None
 
 
 def _problem(raw: dict[str, Any]) -> Problem:

@@ -122,6 +122,10 @@ def test_where_the_kernel_killed_for_memory_less_is_tried_first(tmp_path: Path) 
     assert [problem.code for problem in seen.problems] == ["crashed_memory"]
     assert actions(fixes(seen, CONFIG))[0] == Retry(smaller=True)
     counter.write_text("low 0\noom_kill 2\n")
+    other = run.snapshot()
+    assert [problem.code for problem in other.problems] == ["crashed_otherwise"]
+    assert actions(fixes(other, CONFIG)) == [Retry(), Log()]
+    counter.unlink()
     assert [problem.code for problem in run.snapshot().problems] == ["crashed_unseen"]
 
 
