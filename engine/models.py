@@ -5,24 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.config.schema import MergeConfig, TrainConfig
-from engine.errors import ConfigError, EnvironmentProblem, Problem
+from engine.errors import ConfigError, Problem
+from engine.hub_refusals import asked, folder_of, is_hub_name
+from engine.model_hub import download
 from engine.text import Phrase
 
 Progress = Callable[[Phrase, int, int], None]  # (what, bytes done, bytes in all; 0 when unknown)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
-_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
-_SUBFOLDERS = ["*/*"]
+_POINTER = b"version https://git-lfs"
 _INDEX = "model.safetensors.index.json"
-HUB_PATIENCE = 8.0  # seconds, for a first answer
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def read_json(file: Path) -> dict[str, Any]:
 def safetensors_header(file: Path) -> dict[str, Any]:
     """{tensor: dtype, shape, data_offsets} of one file, without its metadata.
 
-    Raises ConfigError where it is damaged: no header (a Git LFS pointer, say), or another size than its header says.
+    Raises ConfigError where it is a Git LFS pointer, or damaged: no header, or another size than its header says.
     """
     try:
         with file.open("rb") as stream:
@@ -143,9 +142,18 @@ def safetensors_header(file: Path) -> dict[str, Any]:
         if 8 + length + max(ends, default=0) != file.stat().st_size:
             raise ValueError("not whole")
     except (ValueError, TypeError, LookupError, AttributeError, struct.error, OSError, RecursionError):
+        if _is_pointer(file):
+            params = {"file": str(file), "folder": str(file.parent)}
+            raise ConfigError(Problem("weights_pointer", params)) from None
         raise ConfigError(Problem("weights_damaged", {"file": str(file)})) from None
     header.pop("__metadata__", None)
     return header
+
+
+def _is_pointer(file: Path) -> bool:
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        return stream.read(len(_POINTER)) == _POINTER
+    return False
 
 
 def find_model(name: str, revision: str | None = None, cache_dir: str | None = None) -> ModelFolder | None:
@@ -155,7 +163,7 @@ def find_model(name: str, revision: str | None = None, cache_dir: str | None = N
     """
     from engine import builtin_model
 
-    folder = _folder(name)
+    folder = folder_of(name)
     if folder.is_dir():
         return inspect_model(folder.resolve())
     if builtin_model.is_builtin(name):
@@ -183,29 +191,8 @@ def get_model(
         return found
     if builtin_model.is_builtin(name):
         return inspect_model(builtin_model.fetch(progress), builtin_model.HUB_NAME)
-    with _hub_asked(name):
-        return inspect_model(hub_download(name, progress, code=code, revision=revision, cache_dir=cache_dir), name)
-
-
-def hub_config(name: str, revision: str | None = None, cache_dir: str | None = None) -> Path:
-    """The config.json of a hub model whose weights need not be here: from the hub's cache, else from the hub.
-
-    Raises ConfigError where neither has it.
-    """
-    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
-
-    from engine import builtin_model
-
-    asked = builtin_model.HUB_NAME if builtin_model.is_builtin(name) else name
-    with _hub_asked(asked):
-        cached = try_to_load_from_cache(asked, "config.json", cache_dir=cache_dir, revision=revision)
-        if isinstance(cached, str):
-            return Path(cached)
-        _require_online()
-        HfApi().model_info(asked, revision=revision, timeout=HUB_PATIENCE)  # a quick no, as in hub_download
-        return Path(
-            hf_hub_download(asked, "config.json", revision=revision, cache_dir=cache_dir, etag_timeout=HUB_PATIENCE)
-        )
+    with asked(name):
+        return inspect_model(download(name, progress, code=code, revision=revision, cache_dir=cache_dir), name)
 
 
 def model_of(config: TrainConfig | MergeConfig, progress: Progress) -> ModelFolder:
@@ -226,22 +213,6 @@ def log_in(secrets: dict[str, str]) -> None:
             os.environ.setdefault("HF_TOKEN", secrets[name])
 
 
-def look_up(name: str) -> int:
-    """Bytes that `get_model` would download, 0 where the hub does not say. Raises ConfigError where there is none."""
-    from huggingface_hub import HfApi
-
-    from engine import builtin_model
-
-    if builtin_model.is_builtin(name):
-        return builtin_model.WHEEL_BYTES
-    with _hub_asked(name):
-        _require_online()
-        files = HfApi().model_info(name, timeout=HUB_PATIENCE, files_metadata=True).siblings or []
-    return sum(
-        file.size or 0 for file in files if file.rfilename.endswith(".safetensors") and "/" not in file.rfilename
-    )
-
-
 def foreign_code(path: Path) -> list[str]:
     """What trust_remote_code would let run: Python files of a model folder, and other repositories it names."""
     named = [str(entry) for entry in _strings(read_json(path / "config.json").get("auto_map"))]
@@ -260,53 +231,27 @@ def _strings(value: Any) -> list[str]:
     return [text for part in parts for text in ([part] if isinstance(part, str) else _strings(part))]
 
 
-def cached_models() -> list[ModelFolder]:
-    """The models of the hub's local cache that are complete, by name."""
+def cached_names() -> list[str]:
+    """The models of the hub's local cache, complete or not."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
+    folders = sorted(Path(HF_HUB_CACHE).glob("models--*"))
+    return [folder.name.removeprefix("models--").replace("--", "/") for folder in folders]
+
+
+def cached_models() -> list[ModelFolder]:
+    """The models of the hub's local cache that are complete, by name."""
     found = []
-    for folder in sorted(Path(HF_HUB_CACHE).glob("models--*")):
-        name = folder.name.removeprefix("models--").replace("--", "/")
+    for name in cached_names():
         with contextlib.suppress(ConfigError):
             path = hub_cached(name)
             found += [inspect_model(path, name)] if path else []
     return found
 
 
-@contextlib.contextmanager
-def _hub_asked(name: str) -> Iterator[None]:
-    """Whatever goes wrong with the hub becomes `model_missing`, which says everywhere it was looked for."""
-    if not _is_hub_name(name):
-        reason = Phrase("not asked: this is not a hub name")
-    else:
-        try:
-            yield
-            return
-        except (ConfigError, EnvironmentProblem):
-            raise
-        except Exception as error:
-            reason = hub_reason(error)
-    folder = _folder(name).absolute()
-    raise ConfigError(Problem("model_missing", {"name": name, "folder": str(folder), "reason": reason}))
-
-
-def _folder(name: str) -> Path:
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:  # ~somebody who has no home here
-        return Path(name)
-
-
-def _is_hub_name(name: str) -> bool:
-    """Whether the hub could have it: owner/name in the hub's letters."""
-    return bool(re.fullmatch(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", name, re.ASCII)) and not re.search(
-        r"--|\.\.|[.-](?:/|$)|\.git$", name
-    )
-
-
 def hub_cached(name: str, revision: str | None = None, cache_dir: str | None = None) -> Path | None:
     """The snapshot folder of a hub model in the hub's local cache, if it is complete enough to load."""
-    if not _is_hub_name(name):
+    if not is_hub_name(name):
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -316,45 +261,3 @@ def hub_cached(name: str, revision: str | None = None, cache_dir: str | None = N
     folder = Path(config).parent
     complete = weight_files(folder) and any((folder / file).exists() for file in _TOKENIZER_FILES)
     return folder if complete else None
-
-
-def hub_download(
-    name: str,
-    progress: Progress,
-    *,
-    code: bool = False,
-    revision: str | None = None,
-    cache_dir: str | None = None,
-) -> Path:
-    """Fetch a model from the hub (HF_ENDPOINT and HF_TOKEN respected). Raises what huggingface_hub raises."""
-    from huggingface_hub import HfApi, snapshot_download
-
-    _require_online()
-    # A quick no, before the download's own patience.
-    HfApi().model_info(name, revision=revision, timeout=HUB_PATIENCE)
-    progress(Phrase("Fetching {name} from the hub", {"name": name}), 0, 0)
-    return Path(
-        snapshot_download(
-            name,
-            revision=revision,
-            cache_dir=cache_dir,
-            allow_patterns=[*_PATTERNS, *(["*.py"] if code else [])],
-            ignore_patterns=_SUBFOLDERS,
-        )
-    )
-
-
-def _require_online() -> None:
-    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-
-
-def hub_reason(error: Exception) -> Phrase:
-    """Why the hub did not give it, in a few words."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403):
-        return Phrase("it is gated or private: accept its licence on the hub, then run hf auth login")
-    if status == 404:
-        return Phrase("it has no such model")
-    said = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return Phrase("not reached: {error}", {"error": said})

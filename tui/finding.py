@@ -52,6 +52,13 @@ class StartDone(Message):
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass
+class Fetched(Message):
+    """The download of a model ended: it is here, or `Downloads.now` says why not."""
+
+    name: str
+
+
 class Lookups:
     """One daemon thread a request: the desk may block for as long as it likes, and quitting never waits for it.
 
@@ -82,6 +89,10 @@ class Lookups:
             return None
         oldest = min(times, key=lambda request: times[request])
         return oldest, int(self.clock() - times[oldest])
+
+    def fetched(self, name: str) -> None:
+        """Called where a download ends, in its thread."""
+        self._post(Fetched(name))
 
     def start(self, wizard: Wizard) -> None:
         """Start the run of these answers."""

@@ -159,6 +159,10 @@ MESSAGES: dict[str, Message] = {
         "Check the network. Behind a firewall set HTTPS_PROXY to its proxy, or HF_ENDPOINT to a mirror "
         "(export HF_ENDPOINT=https://…); or copy the model here and give its folder.",
     ),
+    "download_no_room": Message(
+        "{name} needs {needed} GB more at {path}, where {free} GB are free.",
+        "Make room there, or move the cache to another disk: export HF_HOME=/another/disk/huggingface",
+    ),
     "model_folder_incomplete": Message(
         "{path} holds no {missing}; it has {found}.", "A model folder needs config.json, a tokenizer and *.safetensors."
     ),

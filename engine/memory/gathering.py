@@ -15,11 +15,12 @@ from engine.config.schema import TrainConfig
 from engine.data.prepare import data_files
 from engine.data.source import convert_source
 from engine.data_check import ask
-from engine.errors import ConfigError, Problem, ProblemError
+from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError
 from engine.memory.job import DataShape
 from engine.memory.recommended import known_model
 from engine.memory.shape import ModelShape, read_shape, shape_of
-from engine.models import ModelFolder, find_model, hub_config, read_json
+from engine.model_hub import hub_config
+from engine.models import ModelFolder, find_model, read_json
 from engine.runs.events import Event
 from engine.text import Phrase, verbatim
 
@@ -77,7 +78,7 @@ def find_base(config: TrainConfig) -> FoundModel:
         read = known.config if known else read_json(hub_config(name, config.model_revision, config.cache_dir))
         problems.append(Problem("size_from_config", {"name": name}, severity="note"))
         return FoundModel(None, read, shape_of(read, name), tuple(problems))
-    except ConfigError as error:
+    except (ConfigError, EnvironmentProblem) as error:
         return FoundModel(folder, None, None, (*problems, *error.problems))
 
 

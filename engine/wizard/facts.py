@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.text import Phrase, verbatim
 from engine.wizard.checkup import check_lines
+from engine.wizard.columns import few
+from engine.wizard.model_facts import lines
 
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
@@ -13,24 +15,12 @@ if TYPE_CHECKING:
 
 def about(wizard: Wizard, step: str) -> list[Phrase]:
     """Lines of facts for a step; none while they are not known."""
-    found = {"hardware": check_lines, "model": _model, "data": _data, "preset": _preset, "settings": _none}
+    found = {"hardware": check_lines, "model": lines, "data": _data, "preset": _preset, "settings": _none}
     return found.get(step, _none)(wizard)
 
 
 def _none(wizard: Wizard) -> list[Phrase]:
     return []
-
-
-def _model(wizard: Wizard) -> list[Phrase]:
-    found: dict[str, Any] | None = wizard.found("model")
-    if found is None:
-        return []
-    if not found["here"]:
-        size = f"{found['bytes'] / 1e9:.1f}" if found["bytes"] else "?"
-        return [Phrase("{name} is downloaded when the run starts: {size} GB.", {"name": found["name"], "size": size})]
-    figures = {"name": found["name"], "size": found["size"], "kind": found["model_type"]}
-    figures["bytes"] = f"{found['bytes'] / 1e9:.1f}"
-    return [Phrase("{name}: {size} parameters ({kind}), {bytes} GB, on this machine.", figures)]
 
 
 def _data(wizard: Wizard) -> list[Phrase]:
@@ -41,7 +31,7 @@ def _data(wizard: Wizard) -> list[Phrase]:
     if not found["whole"]:
         count = Phrase("more than {rows} rows", {"rows": found["rows"]})
     if not found["mapping"]:
-        columns = ", ".join(found["columns"])
+        columns = ", ".join(few(found["columns"]))
         return [Phrase("{count}, with the columns {columns}.", {"count": count, "columns": columns})]
     used = ", ".join(f"{target} = {column}" for target, column in found["mapping"].items())
     lines = [Phrase("{count}, read as {used}.", {"count": count, "used": used})]

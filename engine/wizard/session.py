@@ -15,7 +15,7 @@ from engine.builtin_model import ALIAS
 from engine.config.checking import check
 from engine.config.reading import parse_document, parse_value
 from engine.config.schema import MergeConfig, TrainConfig
-from engine.data.shapes import TARGETS, check_mapping
+from engine.data.shapes import TARGETS
 from engine.errors import ConfigError, Problem, ProblemError
 from engine.hardware import Hardware, Host
 from engine.memory.presets import Preset, load_presets, presets
@@ -25,9 +25,10 @@ from engine.project import PlannedFile, ProjectAnswers, plan_project
 from engine.runs.folder import slugify
 from engine.text import Phrase, verbatim
 from engine.wizard import device
-from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE, fill
+from engine.wizard.asks.data import FILE, FOUND, REGISTERED, SAMPLE, chosen_data, fill
 from engine.wizard.asks.model import FOLDER, HUB, confirmed, model_requests
 from engine.wizard.asks.settings import together
+from engine.wizard.columns import mapping_problems
 from engine.wizard.inspection import ruin
 from engine.wizard.questions import Default, Question, Request
 from engine.wizard.table import table
@@ -195,7 +196,7 @@ class Wizard:
         requests = {"model": self._model_requests, "data": self._data_requests}.get(step, list)()
         found += [problem for request in requests for problem in self.refusals.get(request, ())]
         if step == "data":
-            found += self._mapping_problems()
+            found += mapping_problems(self)
         if step == "settings" and not found:
             found += together(self)
         if step == "review":
@@ -303,7 +304,7 @@ class Wizard:
         without: leave out one training key, to find its default. replace: whether files that differ make room, where
         it is not the answer's to say.
         """
-        chosen = str(self.value("data"))
+        chosen = chosen_data(self)
         folder, _, name = chosen.removeprefix(REGISTERED).rpartition(":")
         settings = {
             key.removeprefix("train."): value
@@ -331,7 +332,7 @@ class Wizard:
     def fresh_folder(self) -> str:
         """A folder that is not there yet, named after the data; the same for as long as the wizard is open."""
         source = self.source()
-        chosen = str(self.value("data"))
+        chosen = chosen_data(self)
         base = slugify(source.stem if source else chosen.rpartition(":")[2]) + "-lora"
         if base not in self._folders:
             names = (base if number == 1 else f"{base}-{number}" for number in itertools.count(1))
@@ -413,7 +414,7 @@ class Wizard:
 
     def _columns_requests(self) -> list[Request]:
         """What the data holds, before anybody chose columns."""
-        source, chosen = self.source(), str(self.value("data"))
+        source, chosen = self.source(), chosen_data(self)
         if source is None:
             options = tuple(fill(self).items())
             return [Request("data", chosen, options)] if chosen.startswith((SAMPLE, REGISTERED)) else []
@@ -425,26 +426,11 @@ class Wizard:
     def _data_requests(self) -> list[Request]:
         """The same, then what the chosen columns make of it."""
         plain = self._columns_requests()
-        if not plain or not self.columns() or self._mapping_problems():
+        if not plain or not self.columns() or mapping_problems(self):
             return plain
         constants = [(name, str(self.value(name))) for name in ("instruction", "system") if self.value(name)]
         options = (*self.mapping().items(), *constants)
         return [*plain, Request("data", plain[0].subject, options)] if options else plain
-
-    def _mapping_problems(self) -> list[Problem]:
-        if not self.columns():
-            return []
-        mapping = self.mapping() or self.recognised()
-        if not mapping:
-            return [Problem("columns_unknown", {"columns": self.columns()})]
-        found = self.found("columns")
-        if not self.mapping() and found["unusable"]:
-            return [Problem("rows_unusable"), *map(Problem.from_dict, found["unusable"])]
-        try:
-            check_mapping(mapping, self.columns(), self.value("instruction"), str(self.source()))
-        except ProblemError as error:
-            return list(error.problems)
-        return []
 
 
 def _read(wizard: Wizard, question: Question, given: Any) -> tuple[Any, list[Problem]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from engine.config.schema import names
 from engine.data.formats import Tally, load_samples, require_kept
 from engine.data.readers import SUFFIXES, read_rows
 from engine.data.registry import INFO_FILE, load_registry
@@ -112,8 +113,12 @@ def data(subject: str, options: dict[str, str], progress: Progress) -> dict[str,
         return _sample(sample(rest), options)
     if kind == "registered":
         folder, _, name = rest.rpartition(":")
-        entry = load_registry(Path(folder)).resolve([name])[0]
+        entry, *others = load_registry(Path(folder)).resolve(names(name))
         samples, tally = load_samples(entry, ROWS)
+        for other in others:
+            more = load_samples(other, ROWS)[1]
+            tally.read, tally.kept = tally.read + more.read, tally.kept + more.kept
+            tally.dropped += more.dropped
         first = samples[0].conversation
         turns = [("system", first.system)] * bool(first.system) + [(turn.role, turn.content) for turn in first.turns]
         columns = {name: column for name, column in msgspec.to_builtins(entry.columns).items() if column}

@@ -8,8 +8,9 @@ import pytest
 
 from engine.hardware import GIB, Gpu, GpuProcess, Hardware
 from engine.text import Phrase
+from engine.wizard.draft import Draft
 from engine.wizard.session import Machine
-from tests.pilot.fakes import HOST, NO_GPU, ONE_GPU, FakeDesk, app_of, at, screen_text, until
+from tests.pilot.fakes import HOST, NO_GPU, ONE_GPU, FakeDesk, app_of, at, screen_text, started, until
 from tests.pilot.test_walk import walk
 from tui.widgets.picker import Picker
 
@@ -38,11 +39,9 @@ async def test_a_card_is_chosen_with_the_arrow_and_reaches_the_review(cwd: Path)
         assert app.wizard.answers["gpu"] == "GPU-aa"
         assert "CUDA_VISIBLE_DEVICES=GPU-aa" in app.wizard.command()
         app.screen.query_one("#rows", Picker).move_to("gpu")
-        await pilot.press("enter")
-        await at(pilot, "hardware")
-        await pilot.press("up", "enter")
-        await at(pilot, "review")
-        assert app.wizard.answers["gpu"] == "GPU-bb"
+        await pilot.press("enter", "up", "enter")
+        await until(pilot, lambda: app.wizard.answers["gpu"] == "GPU-bb")
+        assert app.at == "review"
 
 
 async def walk_on(pilot: object, *steps: str) -> None:
@@ -66,13 +65,14 @@ async def test_all_of_it_is_seen_at_once(cwd: Path, size: tuple[int, int], machi
 
 
 async def test_in_a_small_window_the_keys_scroll(cwd: Path) -> None:
-    """60×20: what is below comes with the arrows, where no list takes them."""
+    """What is below comes with the arrows, where no list takes them."""
     app = app_of(cwd, FakeDesk(NO_GPU))
-    async with app.run_test(size=(60, 20)) as pilot:
+    async with app.run_test(size=(60, 18)) as pilot:
         await at(pilot, "hardware")
-        assert "would take days" not in screen_text(app)
-        await pilot.press(*["down"] * 12)
-        assert "would take days" in " ".join(screen_text(app).split())
+        body = app.screen.query_one("#body")
+        assert body.max_scroll_y > 0
+        await pilot.press(*["down"] * 20)
+        await until(pilot, lambda: "would take days" in " ".join(screen_text(app).split()))
         await pilot.press("enter")
         await at(pilot, "model")
 
@@ -94,8 +94,10 @@ async def test_what_was_mended_is_looked_at_again(cwd: Path) -> None:
 
 async def test_a_card_that_is_gone_is_said_and_keeps_nobody(cwd: Path) -> None:
     """The draft of a machine that had more."""
-    app = app_of(cwd, FakeDesk(ONE_GPU), answers={"gpu": "GPU-zz"})
+    app = app_of(cwd, FakeDesk(ONE_GPU), draft=Draft({"gpu": "GPU-zz"}, "hardware", cwd))
     async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot)
+        await pilot.press("enter")
         await at(pilot, "hardware")
         assert "GPU-zz" in screen_text(app) and "NVIDIA L4 is taken instead" in " ".join(screen_text(app).split())
         await walk(pilot, to="model")

@@ -12,9 +12,9 @@ def screen_of(step_id: str, question: str = "") -> StepScreen:
 
         return HardwareScreen()
     if step_id == "model":
-        from tui.screens.choosing import ChoiceScreen
+        from tui.screens.model import ModelScreen
 
-        return ChoiceScreen(step_id, question)
+        return ModelScreen(step_id, question)
     if step_id == "preset":
         from tui.screens.preset import PresetScreen
 

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from engine.errors import Problem
 from engine.wizard.steps import step as step_of
 from engine.wizard.steps import steps
+from tui.fetching import download_words
 from tui.report import amount
 from tui.widgets import Words, plain
 from tui.widgets.footer import Footer
@@ -132,8 +133,9 @@ class StepScreen(Screen[None]):
         self.refresh_waiting()
 
     def refresh_waiting(self) -> None:
-        """What is being looked up or started, and for how long."""
-        self.query_one("#waiting", Words).show(self.waiting())
+        """What is being looked up, started or downloaded, and for how long or how far."""
+        lines = (self.waiting(), download_words(self.wizard_app.downloads.now))
+        self.query_one("#waiting", Words).show("\n".join(filter(None, lines)))
 
     def waiting(self) -> str:
         """In words; empty where nothing is awaited."""
@@ -193,8 +195,11 @@ class StepScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Lines are cut to the new width."""
-        if self.drawn:
-            self.call_after_refresh(self.refresh_body)
+        self.call_after_refresh(self._redraw)
+
+    def _redraw(self) -> None:
+        if self.drawn:  # not one that another screen has replaced meanwhile
+            self.refresh_body()
 
 
 def cursor_of(screen: Screen[object]) -> Offset:

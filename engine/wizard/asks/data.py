@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from engine.config.schema import names
 from engine.data.readers import SUFFIXES
 from engine.data.shapes import TARGETS
 from engine.errors import Problem
@@ -17,7 +18,7 @@ from engine.wizard.questions import NOTHING, Choice, Default, Question
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
 
-FILE = "file"  # the answer that leads to a question of its own
+FILE, SEVERAL = "file", "several"  # answers that lead to a question of their own
 SAMPLE, REGISTERED, FOUND = "sample:", "registered:", "found:"
 
 
@@ -44,6 +45,16 @@ def questions() -> list[Question]:
             applies=lambda wizard: bool(wizard.value("data") == FILE),
             check=_is_data_file,
             wanted=Wanted(SUFFIXES),
+        ),
+        Question(
+            "sets",
+            "data",
+            "text",
+            Phrase("Names of the sets"),
+            Phrase("Registered sets with commas between them, such as: faq, tickets. All their rows are used."),
+            lambda wizard: Default(""),
+            applies=lambda wizard: bool(wizard.value("data") == SEVERAL),
+            check=_are_registered,
         ),
         *(
             Question(
@@ -158,6 +169,9 @@ def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
         for entry in [*found["registered"], *_elsewhere(wizard, found["registered"])]
     ]
     files = [Choice(FOUND + path, verbatim(path), Phrase("file")) for path in found["files"]]
+    if len(registered) > 1:
+        told = Phrase("type their names")
+        registered.append(Choice(SEVERAL, Phrase("Several registered sets …"), told))
     first, *others = shipped  # a person's own data stands before the other samples
     return (first, *registered, *files, *others, Choice(FILE, Phrase("Your own file …"), Phrase("type its path")))
 
@@ -168,6 +182,30 @@ def _elsewhere(wizard: Wizard, known: list[dict[str, str]]) -> list[dict[str, st
     folder, _, name = answer.removeprefix(REGISTERED).rpartition(":")
     entry = {"folder": folder, "name": name}
     return [entry] if answer.startswith(REGISTERED) and entry not in known else []
+
+
+def chosen_data(wizard: Wizard) -> str:
+    """The answer to the first question, several sets as one: registered:FOLDER:NAME,NAME."""
+    chosen = str(wizard.value("data"))
+    if chosen != SEVERAL:
+        return chosen
+    folder, known = _registered(wizard)
+    given = names(str(wizard.value("sets") or ""))
+    return f"{REGISTERED}{folder}:{','.join(given)}" if given and set(given) <= set(known) else chosen
+
+
+def _registered(wizard: Wizard) -> tuple[str, list[str]]:
+    """The first folder of a dataset_info.json, and the names in it: a run takes its sets from one folder."""
+    found = (wizard.found("datasets") or {"registered": []})["registered"]
+    folder = found[0]["folder"] if found else ""
+    return folder, [entry["name"] for entry in found if entry["folder"] == folder]
+
+
+def _are_registered(wizard: Wizard, value: Any) -> list[Problem]:
+    given, known = names(str(value or "")), _registered(wizard)[1]
+    if not given:
+        return [Problem("answer_empty")]
+    return [Problem("sets_unknown", {"name": name, "known": known}) for name in given if name not in known]
 
 
 def fill(wizard: Wizard) -> dict[str, str]:
