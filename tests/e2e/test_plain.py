@@ -41,6 +41,7 @@ def test_from_the_first_question_to_a_model(tmp_path: Path, tiny_model: Path, te
     rows = [{"instruction": f"question {number}", "output": f"answer {number}"} for number in range(20)]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     with terminal(tmp_path, term=term) as shell:
+        choose(shell, "What next, number [1]:", "Begin")
         choose(shell, "Model, number [1]:", "A folder")
         answer(shell, "Folder of the model:", str(tiny_model))
         answer(shell, "Data, number [1]:", "2")
@@ -61,6 +62,7 @@ def test_from_the_first_question_to_a_model(tmp_path: Path, tiny_model: Path, te
 def test_leaving_keeps_what_was_typed(tmp_path: Path, term: str, key: str) -> None:
     """And says how to go on, in two lines on a terminal that works."""
     with terminal(tmp_path, term=term) as shell:
+        choose(shell, "What next, number [1]:", "Begin")
         choose(shell, "Model, number [1]:", "A name on the hub")
         answer(shell, "Name on the hub:", "no name")
         shell.wait("error:")

@@ -43,18 +43,23 @@ def wizard(folder: Path, *arguments: str, columns: int = 80, rows: int = 24) -> 
 
 def to_settings(terminal: Terminal, model: Path) -> None:
     """A model folder and the file that lies here, up to the settings."""
-    terminal.wait("Hardware", "Processor")
+    terminal.wait("> 1 Begin")
     terminal.keys("Enter")
-    terminal.wait("of 10: Model", "> 1 ", "smollm2-135m is", gone="Looking")
+    terminal.wait("of 10: Hardware", "Processor", gone="Checking")
+    terminal.keys("Enter")
+    terminal.wait("of 10: Model", "> 1 ", "Memory: fits", gone="Looking")
     terminal.keys("End", "Up")
     terminal.wait("A folder …", "Folder of the model")
     terminal.keys("Enter")
-    terminal.type(str(model))
+    terminal.wait("Esc cancel")
+    terminal.keys("/")
+    terminal.wait("Folder of the model: /")
+    terminal.type(str(model)[1:])
     terminal.wait(model.name)
     terminal.keys("Enter")
     terminal.wait("of 10: Data", "> 1 ", "rows.json", gone="Reading")
-    terminal.keys("2")
-    terminal.wait("> 2 rows.json")
+    terminal.keys("End", "Up")
+    terminal.wait("rows.json", "found here")
     terminal.keys("Enter")
     terminal.wait("of 10: Memory", "> 1 CPU")
     terminal.keys("Enter")
@@ -133,7 +138,7 @@ def test_leaving_keeps_the_answers_and_the_next_start_offers_them(tmp_path, tiny
         assert "sft-wizard" in ended
         assert "\x1b" not in ended
     with wizard(tmp_path) as terminal:
-        terminal.wait("Settings")
+        terminal.wait("> 1 Go on with your answers", "at the step Settings")
         terminal.keys("Enter")
         terminal.wait("of 10: Settings", "rows-lora")
         terminal.keys("Escape", "Escape", "Escape")
@@ -200,7 +205,7 @@ def test_a_started_wizard_offers_the_run_that_is_live(tmp_path, tiny_model, priv
         terminal.keys("d")
         assert "attach" in terminal.wait("exit code 0")
     with wizard(tmp_path) as terminal:
-        terminal.wait("rows-lora", "running")
+        terminal.wait("> 1 Watch rows-lora", "running")
         terminal.keys("Enter")
         terminal.wait("Safe to disconnect")
     assert sft("stop", cwd=tmp_path).returncode == 0
@@ -212,6 +217,8 @@ def test_enter_alone_ends_in_a_model_that_was_checked(tmp_path, home_with_model)
     """The promise to a beginner, literally: nothing but Enter, from the first screen to the last."""
     passed = []
     with Terminal(TOOL, tmp_path, environment() | {"OMP_NUM_THREADS": "2"}) as terminal:
+        terminal.wait("> 1 Begin")
+        terminal.keys("Enter")
         for title in ("Hardware", "Model", "Data", "Memory", "Settings", "Review"):
             terminal.wait(f"of 10: {title}", gone="Looking")
             passed.append(title)
