@@ -29,15 +29,32 @@ KEYS = (
     ("Ctrl+Q", noop("leave; a training run goes on")),
 )
 
+RUN_KEYS = (
+    ("s", noop("finish the step, save and end; asked twice")),
+    ("d", noop("leave; the run goes on")),
+    ("o", noop("the whole log in a pager, as plain text")),
+    ("l", noop("all notes and the end of the log on the whole screen, and back")),
+    ("c", noop("the loss on a logarithmic scale, and back")),
+    ("t", noop("TensorBoard on this machine, and its end")),
+    ("1-9", noop("after a failure: do that one; Enter does the current one")),
+    ("r, b", noop("after a failure: start it again as it was; back to your answers")),
+    *KEYS[-3:],
+)
+
 
 def help_page(wizard: Wizard, topic: str, find: str = "") -> str:
     """The whole page, what is under the cursor first; with `find` only what mentions these words."""
     if find.strip():
         return found_text(find) or _("Nothing mentions {words}.").format(words=clean(find.strip()))
     terms, advice = matching("")
+    running = topic in ("training", "merge")
+    keys = "\n".join(
+        [heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in (RUN_KEYS if running else KEYS))]
+    )
     parts = [
+        keys if running else "",
         topic_text(wizard, topic),
-        "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in KEYS)]),
+        "" if running else keys,
         "\n\n".join([heading(_("When it is not as it should be")), *map(advice_text, advice)]),
         "\n".join([heading(_("Words")), *map(term_text, terms)]),
     ]

@@ -368,3 +368,12 @@ async def test_hostile_text_is_shown_and_does_nothing(cwd: Path, tmp_path: Path)
         run.fail("internal", type=HOSTILE, reason=HOSTILE, file=HOSTILE)
         await until(pilot, lambda: "What happened" in screen_text(app))
         assert "\x1b" not in screen_text(app) and "\u202e" not in screen_text(app)
+
+
+async def test_help_tells_the_keys_that_the_footer_has_no_room_for(cwd: Path, tmp_path: Path) -> None:
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await put(pilot, seen_after(tmp_path, training))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "the loss on a logarithmic scale" in screen_text(app))
+        assert "after a failure: do that one" in screen_text(app)
