@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from engine.builtin_model import HUB_NAME, is_builtin
 from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig
 from engine.config.writing import commented
-from engine.data.registry import INFO_FILE, load_registry
-from engine.data.source import convert_source
-from engine.data.transform import ConvertReport
 from engine.errors import ConfigError, Problem
 from engine.memory.presets import Preset
 from engine.outputs import move_aside
 from engine.runs.folder import slugify
 from engine.samples import Sample, sample
 from engine.storage import write_whole
+
+if TYPE_CHECKING:
+    from engine.data.transform import ConvertReport
 
 FileState = Literal["new", "same", "added to", "in the way"]
 
@@ -125,6 +125,8 @@ def apply_project(
         raise ConfigError(Problem("exists_different", {"path": str(answers.folder), "files": blocked}))
     for folder in ("configs", "data", "saves", "logs", "models"):
         (answers.folder / folder).mkdir(parents=True, exist_ok=True)
+    from engine.data.source import convert_source
+
     written = []
     source = answers.data_source()
     report = convert_source(source, answers.folder / "data", overwrite=force) if source else None
@@ -207,6 +209,8 @@ def _wizard_yaml(answers: ProjectAnswers, name: str, questions: tuple[str, ...])
 
 def _dataset_info(folder: Path, chosen: Sample) -> str:
     """dataset_info.json with the sample's entry, keeping what is there. Raises DataError where that cannot be read."""
+    from engine.data.registry import INFO_FILE, load_registry
+
     there = (folder / "data" / INFO_FILE).exists()
     entries = dict(load_registry(folder / "data").entries) if there else {}
     entries[chosen.dataset] = {"file_name": f"{chosen.dataset}.json", "formatting": chosen.formatting}

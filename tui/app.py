@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -23,7 +23,6 @@ from engine.wizard.desk import Desk, Started
 from engine.wizard.draft import Draft
 from engine.wizard.fetching import Downloads, arrived
 from engine.wizard.inspection import wishes
-from engine.wizard.memory import Remedy
 from engine.wizard.session import Wizard
 from engine.wizard.steps import following, preceding, step, steps
 from tui import ways
@@ -38,6 +37,9 @@ from tui.screens.leaving import LeaveDialog
 from tui.signals import LOST, catch_signals, vanish
 from tui.term import TerminalProfile, terminal_gone
 from tui.words import LANGUAGES, language, remember_language, set_language
+
+if TYPE_CHECKING:
+    from engine.wizard.memory import Remedy
 
 STARTING = Phrase("Writing the project and starting its run")
 

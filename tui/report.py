@@ -7,11 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.errors import Problem
 from engine.text import Phrase, clean, one_line
@@ -20,6 +16,9 @@ from tui.phases import duration as duration  # running.py and attaching.py take 
 from tui.phases import phase_title, step_title
 from tui.words import _, noop, problem_line, say, translate
 
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
 PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -27,6 +26,9 @@ class Report:
     """Draws events on `stream`: a live bar on a terminal, lines elsewhere or with `lines`. A context manager."""
 
     def __init__(self, stream: TextIO | None = None, *, lines: bool = False):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
         self.stream = stream or sys.stderr
         self.console = Console(file=self.stream, highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal and not self.console.is_dumb_terminal and not lines
@@ -63,6 +65,8 @@ class Report:
 
     def say(self, text: str) -> None:
         """One line (or more) of narration."""
+        from rich.text import Text
+
         self.console.print(Text(clean(text)))
 
     def problem(self, problem: Problem) -> None:

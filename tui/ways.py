@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from engine.runs.folder import RunFolder
 from engine.wizard.beginning import Seen
-from engine.wizard.opening import Opened
 from tui.runwatch import RUN_GROUP
 
 if TYPE_CHECKING:
+    from engine.wizard.opening import Opened
     from tui.app import WizardApp
 
 
@@ -46,13 +46,13 @@ def leave_run(app: WizardApp) -> None:
 
 
 def open_project(app: WizardApp, opened: Opened, run: Seen | None) -> None:
-    """A project's answers; what its newest run allows is offered before them."""
+    """A project's answers; what its newest run allows and what the wizard cannot express is shown before them."""
     from tui.screens.project import ProjectScreen
 
     app.wizard, app.reached = opened.wizard(app.wizard.cwd), "review"
     app.untouched = dict(app.wizard.answers)
     leave_run(app)
-    if run is not None:
+    if run is not None or opened.notes:
         app.at = ""
         app.show(ProjectScreen(opened, run))
     else:

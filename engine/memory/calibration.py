@@ -12,7 +12,6 @@ import os
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +80,8 @@ def _key(device: Device, recipe: Recipe) -> dict[str, str]:
 
 @cache
 def _torch() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("torch")
     except PackageNotFoundError:

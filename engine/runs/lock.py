@@ -17,8 +17,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
 from engine.errors import EnvironmentProblem, Problem
 
 PATIENCE = 10.0  # seconds to wait for those who only look
@@ -44,6 +42,8 @@ class Place:
     @classmethod
     def here(cls) -> Place:
         """The place of this process."""
+        import psutil  # here and below: it takes its time, and a wizard that opens needs none of it yet
+
         return cls(socket.gethostname(), boot_id(), pid_namespace(), psutil.boot_time())
 
 
@@ -71,6 +71,8 @@ class Holder:
 
     def lives(self) -> bool:
         """Whether the process with its pid is this very one, and no zombie. Ask only of a holder in our place."""
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < START_TOLERANCE
@@ -180,8 +182,12 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
+        import psutil
+
         return str(psutil.boot_time())
 
 
 def _started(pid: int) -> float:
+    import psutil
+
     return psutil.Process(pid).create_time()

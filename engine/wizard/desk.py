@@ -12,23 +12,24 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from engine.errors import Problem, ProblemError, RunError
-from engine.hardware import host, probe
-from engine.project import ProjectAnswers
 from engine.runs.folder import RunFolder
 from engine.runs.launch import python_module, worker_environment
-from engine.runs.results import Merging
-from engine.runs.retry import Retry
 from engine.storage import state_folder
 from engine.text import Phrase
 from engine.wizard.device import pinned
 from engine.wizard.fetching import Fetcher
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
+
+if TYPE_CHECKING:
+    from engine.project import ProjectAnswers
+    from engine.runs.results import Merging
+    from engine.runs.retry import Retry
 
 LOG = "wizard.log"  # what the processes print, in the state folder
 
@@ -85,6 +86,8 @@ class ProcessDesk:
     def find(self, request: Request, progress: Progress) -> Any:
         """Hardware here, everything else in a process of its own."""
         if request.what == "hardware":
+            from engine.hardware import host, probe
+
             return Machine(probe(), host(), importlib.util.find_spec("bitsandbytes") is not None)
         asked = {"do": request.what, "subject": request.subject, "options": list(request.options)}
         return self._ask(asked, request.subject, progress, self._looking)

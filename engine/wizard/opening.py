@@ -19,7 +19,6 @@ from engine.config.finding import kind_of, locate
 from engine.config.jobs import HUBS
 from engine.config.reading import Document, parse_document, read_document
 from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig, fields, names
-from engine.data.registry import INFO_FILE
 from engine.data.shapes import TARGETS
 from engine.errors import ConfigError, Problem
 from engine.memory.presets import Preset, presets
@@ -62,7 +61,6 @@ class Opened:
             inside = self.root.is_relative_to(wizard.cwd) and self.root != wizard.cwd
             wizard.answers["project"] = str(self.root.relative_to(wizard.cwd) if inside else self.root)
         wizard.started = self.root is not None and self.intact
-        wizard.remarks = self.notes
         return wizard
 
 
@@ -207,6 +205,8 @@ def _data(reading: _Reading, values: Mapping[str, Any], own: DataSource | None, 
 
 def _data_folder(values: Mapping[str, Any], bases: tuple[Path, ...]) -> Path | None:
     """Where the sets are registered. LLaMA-Factory's paths begin where it was started, which no file tells."""
+    from engine.data.registry import INFO_FILE
+
     named = str(values.get("dataset_dir", "data"))
     if named.startswith(HUBS):
         return None

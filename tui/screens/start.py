@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,7 +16,6 @@ from textual.widgets import Input
 from engine.errors import Problem
 from engine.wizard.beginning import Beginning, Seen, newest
 from engine.wizard.browsing import Wanted
-from engine.wizard.opening import Opened, open_project
 from tui import ways
 from tui.beginpage import ANEW, DRAFT, OTHER, RUNS, note, offers, tongues
 from tui.beside import beside
@@ -24,6 +24,9 @@ from tui.widgets import Words
 from tui.widgets.field import Field
 from tui.widgets.picker import Picker, Row
 from tui.words import _, other_language
+
+if TYPE_CHECKING:
+    from engine.wizard.opening import Opened
 
 CONFIGS = (".yaml", ".yml")
 
@@ -193,6 +196,8 @@ class StartScreen(StepScreen):
         self.reading, self.failure = path, ()
 
         def read() -> Read:
+            from engine.wizard.opening import open_project
+
             opened = open_project(path)
             return Read(opened, newest(opened.root) if opened.root else None)
 
