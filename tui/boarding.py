@@ -10,7 +10,7 @@ from pathlib import Path
 from textual.message import Message
 
 from engine.errors import Problem
-from engine.runs.board import Board, open_board, tunnel
+from engine.runs.board import Board, board_folder, open_board, tunnel
 from engine.runs.folder import RunFolder
 from tui.beside import beside
 from tui.words import _, problem_text
@@ -41,7 +41,7 @@ class Boarding:
         if self.board is not None:
             self.close()
             return
-        folder = curves(run, config)
+        folder = board_folder(run, config)
         self.problems = () if folder.is_dir() else (Problem("no_curves"),)
         if not self.problems:
             self.starting = True
@@ -73,11 +73,3 @@ class Boarding:
         if line := tunnel(self.board.port, self._environ):
             lines += [_("To open that address on your own machine, first type there:"), line]
         return "\n".join(lines)
-
-
-def curves(run: RunFolder, config: Mapping[str, object]) -> Path:
-    """Where a run writes them. config: its config.yaml."""
-    train = config.get("train")
-    given = train.get("config") if isinstance(train, dict) else None
-    folder = given.get("logging_dir") if isinstance(given, dict) else None
-    return Path(folder) / run.id if folder else run.tensorboard

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import EXIT_OK, EXIT_STOPPED, ProblemError
 from engine.runs import index
 from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Row, command_of
+from engine.runs.board import board_folder
 from engine.runs.events import EventReader
 from engine.runs.folder import RunFolder
 from engine.runs.follow import Ending, Viewer
@@ -40,9 +42,13 @@ class Watched:
 def watch(run: RunFolder, prompts: Prompts) -> Ending:
     """Show a run in lines until it ends; Ctrl+C only ends the watching."""
     view = RunView(run)
+    seen = view.poll()
     prompts.tell(_("Ctrl+C ends the watching, not the run."))
+    if not seen.outcome:
+        prompts.tell(_("To stop and save it: {command}").format(command=f"{command()} stop {run.id}"))
+        board = shlex.join(["tensorboard", "--logdir", str(board_folder(run, seen.config))])
+        prompts.tell(_("Its curves in a browser: {command}").format(command=board))
     with Report(lines=True) as report:
-        seen = view.poll()
         tell_history(report, seen)
         # One that is over by now has told its end already: read it once more.
         reader = EventReader(run.events_file) if seen.outcome else view.reader

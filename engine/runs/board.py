@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import EnvironmentProblem, Problem
+from engine.runs.folder import RunFolder
 from engine.runs.launch import python_module, worker_environment
 from engine.storage import state_folder
 
@@ -93,6 +94,14 @@ def open_board(
             raise EnvironmentProblem(Problem("board_died", {"reason": lines[-1][:200], "log": str(log)}))
         time.sleep(LOOK_SECONDS)
     return Board(port, process, taken=port != wanted[0])
+
+
+def board_folder(run: RunFolder, config: Mapping[str, object]) -> Path:
+    """Where a run writes its curves. config: its config.yaml."""
+    train = config.get("train")
+    given = train.get("config") if isinstance(train, dict) else None
+    folder = given.get("logging_dir") if isinstance(given, dict) else None
+    return Path(folder) / run.id if folder else run.tensorboard
 
 
 def tunnel(port: int, environ: Mapping[str, str], user: str | None = None) -> str:

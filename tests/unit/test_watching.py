@@ -16,6 +16,7 @@ from engine.wizard.desk import Progress, Started
 from engine.wizard.session import Wizard
 from tests.pilot.runs import ID, FakeRun
 from tests.unit.wizards import HereDesk, Script, pick
+from tui.report import Report
 from tui.watching import Watched, watch_on
 
 
@@ -126,3 +127,12 @@ def test_a_failure_without_a_terminal_prints_commands(tmp_path: Path, capsys: py
     assert f"     sft-wizard logs {ID}\n" in said
     attach(done(tmp_path / "well"))
     assert "What can be done" not in capsys.readouterr().err
+
+
+def test_how_a_step_was_planned_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the estimate promised, and what the run then does, in the same words."""
+    plan = {"micro_batches": "padded", "difference": None, "budget": 4096, "recompute": 12, "layers": 30}
+    with Report(lines=True) as report:
+        report.event({"type": "log", "what": "step", **plan})
+        report.event({"type": "log", "what": "step", "micro_batches": "padded", "difference": None})
+    assert capsys.readouterr().err == "Step: 4096 tokens at a time, 12 of 30 layers computed again in backward\n"
