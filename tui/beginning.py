@@ -110,6 +110,8 @@ class Begin:
         opened = open_project(path)
         run = newest(opened.root) if opened.root else None
         key = ANSWERS
+        for note in opened.notes:
+            self.prompts.tell(problem_line(note))
         if run is not None:
             self.prompts.tell(_("The project in {folder}").format(folder=opened.file.parent))
             key = str(self._choose(project_offers(run)))

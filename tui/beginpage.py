@@ -83,8 +83,10 @@ def _project(project: Project, now: float) -> Offer:
 RESUME, RUN, TALK, MERGE, ANSWERS = "resume", "run", "talk", "merge", "answers"
 
 
-def project_offers(newest: Seen) -> list[Offer]:
+def project_offers(newest: Seen | None) -> list[Offer]:
     """What a project's newest run allows, the likeliest first, and its answers."""
+    if newest is None:
+        return [Offer(ANSWERS, _("See and change its answers"), _("no run yet"))]
     status = newest.status
     answers = Offer(ANSWERS, _("See and change its answers"), _("to train it anew"))
     if status.alive or status.state == "elsewhere":

@@ -71,7 +71,7 @@ class Wizard:
     cwd: where it was started; relative paths start there. started: whether a run was started from these answers.
     language: the person's, which decides on the models to begin with. reckoned: figures that follow from answers and
     facts (memory.py), so that none is reckoned twice. confirmed: models that were
-    chosen with Enter: the hub may be asked for them. remarks: of a project that was opened, what is not asked here.
+    chosen with Enter: the hub may be asked for them.
     """
 
     def __init__(self, cwd: Path, answers: Mapping[str, Any] | None = None):
@@ -83,7 +83,6 @@ class Wizard:
         self.language: Language = "en"
         self.reckoned: dict[Any, Any] = {}
         self.confirmed: set[str] = set()
-        self.remarks: tuple[Problem, ...] = ()
         self._folders: dict[str, str] = {}
 
     # Questions and answers
@@ -209,7 +208,7 @@ class Wizard:
         """What is worth knowing at a step and keeps nobody from leaving it."""
         if step == "hardware":
             return device.gone(self)
-        return load_presets()[1] if step == "preset" else [*self.remarks] if step == "review" else []
+        return load_presets()[1] if step == "preset" else []
 
     def about(self, step: str) -> list[Phrase]:
         """Lines of facts for a step."""

@@ -149,6 +149,22 @@ async def test_a_project_is_opened_and_changed(cwd: Path) -> None:
     assert found and found.answers["train.lora_rank"] == 16
 
 
+async def test_what_cannot_be_asked_is_shown_before_the_answers(cwd: Path) -> None:
+    """Nobody finds out afterwards that a key of their own was left out."""
+    folder = made(cwd, project="mine")
+    config = folder / "config.yaml"
+    config.write_text(config.read_text() + "require_gpu: true\n")
+    app = app_of(cwd, look=look_back)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot)
+        await until(pilot, lambda: "Open mine" in screen_text(app))
+        app.screen.query_one("#offers", Picker).move_to(("project", folder))
+        await pilot.press("enter")
+        await until(pilot, lambda: "require_gpu" in screen_text(app) and "does not ask" in screen_text(app))
+        await pilot.press("enter")
+        await at(pilot, "review")
+
+
 async def test_what_its_newest_run_allows_comes_before_its_answers(cwd: Path) -> None:
     """To go on from the last checkpoint is one Enter; Esc leads back, and the run is no longer watched."""
     folder = made(cwd, project="mine")

@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from engine.errors import Problem
+from engine.runs.folder import RunFolder
 from engine.runs.results import results
 from engine.runs.retry import Retry
 from engine.text import Phrase
@@ -33,7 +34,7 @@ class ProjectScreen(StepScreen):
 
     AUTO_FOCUS = "#offers"
 
-    def __init__(self, opened: Opened, run: Seen):
+    def __init__(self, opened: Opened, run: Seen | None):
         super().__init__()
         self.opened, self.run = opened, run
         self.failure: tuple[Problem, ...] = ()
@@ -61,8 +62,9 @@ class ProjectScreen(StepScreen):
         super().refresh_body()
         offers = project_offers(self.run)
         self.query_one("#offers", Picker).show([Row(offer.key, offer.label, offer.value) for offer in offers])
-        newest = _("Its newest run, {run}: {state}").format(run=self.run.run.id, state=standing(self.run.status))
-        self.query_one("#note", Words).show(newest)
+        newest = _("Its newest run, {run}: {state}")
+        told = newest.format(run=self.run.run.id, state=standing(self.run.status)) if self.run else ""
+        self.query_one("#note", Words).show(told)
         self.query_one("#about", Words).show("\n".join(problem_line(found) for found in self.opened.notes))
 
     def action_back(self) -> None:
@@ -75,28 +77,28 @@ class ProjectScreen(StepScreen):
         app = self.wizard_app
         if app.starting:
             return
-        if message.key == ANSWERS:
+        if message.key == ANSWERS or self.run is None:
             app.go("review")
         elif message.key == RUN:
             ways.watch(app, self.run.run, self._again)
         elif message.key == TALK:
             ways.talk(app, self.run.run)
         elif message.key == RESUME:
-            self._resume()
+            self._resume(self.run.run)
         elif message.key == MERGE:
-            self._merge()
+            self._merge(self.run.run)
 
     def _again(self) -> None:
         ways.open_project(self.wizard_app, self.opened, self.run)
 
-    def _resume(self) -> None:
+    def _resume(self, run: RunFolder) -> None:
         app, self.failure = self.wizard_app, ()
         app.starting = Progressed(RESUMING, 0, 0)
-        start_again(app.desk, self.run.run, Retry(), self.post_message, app.post_message)
+        start_again(app.desk, run, Retry(), self.post_message, app.post_message)
         self.refresh_body()
 
-    def _merge(self) -> None:
-        app, run, self.failure = self.wizard_app, self.run.run, ()
+    def _merge(self, run: RunFolder) -> None:
+        app, self.failure = self.wizard_app, ()
         app.starting = Progressed(MERGING, 0, 0)
 
         def progress(what: Phrase, done: int, total: int) -> None:
@@ -115,5 +117,5 @@ class ProjectScreen(StepScreen):
         app.starting, self.failure = None, message.problems
         if message.started is None:
             self.refresh_body()
-        else:
-            ways.watch(app, message.started.run or self.run.run, self._again)
+        elif run := message.started.run or (self.run.run if self.run else None):
+            ways.watch(app, run, self._again)
