@@ -15,6 +15,7 @@ from engine.config.method_keys import MethodKeys
 from engine.errors import Problem
 from engine.project import train_values
 from engine.text import Phrase, listed
+from engine.wizard.asks.data import chosen_data
 from engine.wizard.questions import Request
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _request(wizard: Wizard) -> Request | None:
     settings = {name: values[name] for name in sorted(_KEYS) if name in values}
     answers = replace(answers, folder=Path(), settings=settings, merge=False)
     written = json.dumps(msgspec.to_builtins(answers, enc_hook=str), sort_keys=True)
-    return Request(CHECK, str(wizard.value("data")), (("answers", written),))
+    return Request(CHECK, chosen_data(wizard), (("answers", written),))
 
 
 def _is_here(wizard: Wizard) -> bool:

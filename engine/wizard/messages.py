@@ -14,6 +14,12 @@ MESSAGES: dict[str, Message] = {
         "The names of the columns do not say which is the question and which the answer: {columns}.",
         "Choose the columns below.",
     ),
+    "column_of_prompt": Message(
+        "The column of the question is still to be chosen.",
+        "Or give an instruction for every row, where the question is always the same.",
+    ),
+    "column_of_response": Message("The column of the answer is still to be chosen.", "It is what is learned."),
+    "sets_unknown": Message("There is no registered set {name}.", "There are: {known}"),
     "files_in_the_way": Message(
         "{folder} holds other files of these names: {files}",
         "Choose another folder for the project, or have them replaced; the old ones are kept.",

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from engine.data.registry import INFO_FILE, load_registry
 from engine.data.shapes import recognise
 from engine.data.transform import records_of
 from engine.errors import EXIT_FAILED, DataError, EnvironmentProblem, Problem, ProblemError
-from engine.hardware import probe
+from engine.hardware import Hardware, probe
 from engine.memory.presets import presets
 from engine.project import PlannedFile, ProjectAnswers, apply_project, plan_project
 from engine.runs.folder import RunFolder
@@ -218,10 +218,18 @@ def resume(run: Path, retry: Retry, progress: Progress) -> dict[str, Any]:
         if event["type"] == "progress":
             progress(Phrase("Looking for settings that need less memory"), 0, 0)
 
+    same_card(RunFolder(run), os.environ)
     found, notes = started_again(RunFolder(run), retry, listen)
     options = {"overrides": found.overrides, "require_gpu": found.require_gpu, "force": found.force, "cwd": found.cwd}
     launched = _launch(found.source, progress, goes_on=found.goes_on, **options)
     return launched | {"notes": [*(note.as_dict() for note in notes), *launched["notes"]]}
+
+
+def same_card(run: RunFolder, environ: MutableMapping[str, str], look: Callable[..., Hardware] = probe) -> None:
+    """Show the run the card that it was shown before, unless that is gone or this environment names others."""
+    visible = run.config().get("visible")
+    if visible and "CUDA_VISIBLE_DEVICES" not in environ and look(visible=visible).gpus:
+        environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
 def _launch(config: Path, progress: Progress, **options: Any) -> dict[str, Any]:

@@ -218,7 +218,7 @@ async def test_a_typed_path_goes_on_from_the_list(cwd: Path) -> None:
 
 def test_sizes_and_long_paths() -> None:
     """As files are counted, and the end of a path, which tells more than its beginning."""
-    sizes = (0, 999, 1000, 9_950, 999_499, 999_500, 1_500_000_000)
-    assert [size_words(size) for size in sizes] == ["0 B", "999 B", "1.0 kB", "10 kB", "999 kB", "1.0 MB", "1.5 GB"]
+    sizes = (0, 999, 1000, 12_000, 999_499, 999_500, 1_500_000_000)
+    assert [size_words(size) for size in sizes] == ["0 B", "999 B", "1.0 kB", "12 kB", "999 kB", "1.0 MB", "1.5 GB"]
     assert ending("/home/ada/data", 8) == "…da/data"
     assert ending("/资料/数据", 7) == "…/数据"

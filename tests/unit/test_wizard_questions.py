@@ -38,6 +38,9 @@ def asked(cwd: Path, question: Question) -> Wizard:
     (cwd / "rows.csv").write_text("a,b\n1,2\n")
     if question.id.startswith("map_") or question.id in ("instruction", "system", "max_rows", "data_format"):
         return begun(cwd, data="file", data_file="rows.csv")
+    if question.id == "sets":
+        (cwd / "dataset_info.json").write_text('{"a": {"file_name": "rows.csv"}, "b": {"file_name": "rows.csv"}}')
+        return begun(cwd, data="several")
     ways = {"model_folder": {"model": "folder"}, "model_hub": {"model": "hub"}, "data_file": {"data": "file"}}
     wizard = begun(cwd, *((10.0, 70.0) if question.id == "gpu" else ()), **ways.get(question.id, {}))
     if not question.applies(wizard):  # a key for experts: only where a project that was opened has it
@@ -55,7 +58,7 @@ def test_every_question_can_be_answered_with_enter(tmp_path: Path, question: Que
         assert question.applies(wizard)
     default = question.default(wizard)
     assert question.label.say() and question.help.say()
-    typed = question.id in ("model_folder", "model_hub", "data_file")  # nobody else can know these
+    typed = question.id in ("model_folder", "model_hub", "data_file", "sets")  # nobody else can know these
     if not (question.optional and default.value is None):
         assert [problem.code for problem in question.check(wizard, default.value)] == ["answer_empty"] * typed
     choices = question.choices(wizard)
@@ -127,7 +130,7 @@ def test_the_preset_follows_from_what_is_free_and_says_so(
     tmp_path: Path, free: tuple[float, ...], name: str, reason: str
 ) -> None:
     """Out of memory in the first minute is what beginners meet elsewhere."""
-    wizard = begun(tmp_path, *free)
+    wizard = begun(tmp_path, *free, model="hub", model_hub="ada/unknown")
     assert wizard.value("preset") == name
     assert wizard.default("preset").reason.say() == reason
     shown = table()["preset"].choices(wizard)[0]

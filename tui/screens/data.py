@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,14 +15,18 @@ from engine.text import clean
 from engine.wizard.facts import preview_line
 from engine.wizard.inspection import inspection, page, refused, request, rows_of, ruin, summary
 from engine.wizard.questions import Question
+from engine.wizard.session import Wizard
+from engine.wizard.table import table
 from tui.screens.choosing import ChoiceScreen
-from tui.widgets import Words
+from tui.widgets import Words, fit, pad
 from tui.widgets.form import GO, Form
 from tui.widgets.picker import Picker
 from tui.words import _, say
 
 PREVIEW_LINES = 3  # of a turn
 PREVIEW_LENGTH = 180  # characters of a turn
+MOST_COLUMNS = 5  # that are shown with what stands in them
+LEAST = 40  # cells, before the width is known
 
 
 class DataScreen(ChoiceScreen):
@@ -73,7 +78,10 @@ class DataScreen(ChoiceScreen):
         self.query_one("#intro", Words).show(self.intro())
         if self.form_open:
             form.show(wizard, _("Go on with these"), self.details())
-        self.query_one("#preview", Words).show(sample_words(wizard.preview()))
+        shown = sample_words(wizard.preview())
+        if self.form_open and not shown:
+            shown = column_words(wizard, self.query_one("#preview").content_size.width or LEAST)
+        self.query_one("#preview", Words).show("" if form.editing else shown)
 
     def refresh_waiting(self) -> None:
         """How long every row is being looked at, too."""
@@ -189,6 +197,21 @@ class DataScreen(ChoiceScreen):
         self.query_one(Form).display = False
         self.refresh_body()
         self.query_one("#choices", Picker).focus()
+
+
+def column_words(wizard: Wizard, cells: int) -> str:
+    """The first columns, what stands in each, and what it was chosen for."""
+    chosen = {column: table()[f"map_{target}"].label for target, column in wizard.mapping().items()}
+    columns = wizard.columns()
+    names = {name: fit(name, cells // 3) for name in columns[:MOST_COLUMNS]}
+    width = max(map(cell_len, names.values()), default=0)
+    lines = []
+    for name, shown in names.items():
+        role = f"  ({say(chosen[name])})" if name in chosen else ""
+        room = cells - width - 2 - cell_len(role)
+        lines.append(f"{pad(shown, width)}  {fit(wizard.examples().get(name, ''), room)}{role}")
+    more = len(columns) - MOST_COLUMNS
+    return "\n".join([*lines, _("and {more} more").format(more=more)] if more > 0 else lines)
 
 
 def sample_words(turns: Sequence[tuple[str, str]]) -> str:
