@@ -18,6 +18,7 @@ from engine.chat.options import ChatOptions
 from engine.chat.source import ChatSource, find_source, run_source
 from engine.errors import Problem
 from engine.hardware import host, probe
+from engine.runs.figures import training_run
 from engine.runs.folder import RunFolder
 from engine.text import Phrase
 from tui.finding import problems_of
@@ -206,9 +207,12 @@ class Talker:
 def source_of(run: RunFolder | None, config: Path | None, *, processor: bool = False) -> ChatSource:
     """What a run made, else what the config it would have been made from. Blocks. Raises ProblemError.
 
-    processor: leave a GPU idle.
+    Of a run that only merged, as the run before it trained. processor: leave a GPU idle.
     """
-    found = (run_source(run.config()) if run else None) or find_source(str(config), _unseen)
+    given = run.config() if run else {}
+    merged = given.get("merge", {}).get("adapter") if "train" not in given else None
+    trained = training_run(Path(merged)) if merged else None
+    found = (run_source(trained.config() if trained else given) if run else None) or find_source(str(config), _unseen)
     return replace(found, use_cpu=found.use_cpu or processor)
 
 

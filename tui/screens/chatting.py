@@ -123,7 +123,9 @@ class ChatScreen(StepScreen):
         asked = [str(sample.get("question") or "") for sample in self._samples()]
         offered = list(dict.fromkeys(filter(None, [*asked[: MOST_OFFERED - 2], *self.from_data])))[:MOST_OFFERED]
         rows = [Row(text, _("Ask: {text}").format(text=clean(text, LONGEST_SAMPLE))) for text in offered]
-        self.query_one(Offers).show([*rows, Row(GO, _("Go on: what was made, and how to use it"))])
+        offers = self.query_one(Offers)
+        first = rows[0].key if rows and len(offers.rows) < 2 else None  # where there was nothing to ask till now
+        offers.show([*rows, Row(GO, _("Go on: what was made, and how to use it"))], first)
 
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""

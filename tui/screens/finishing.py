@@ -91,7 +91,7 @@ class FinishScreen(StepScreen):
         """The ways out and on; with six others that there is more below is told by the scroll bar alone."""
         merge = [("m", _("merge"))] if self.found and self.found.merging else []
         chat = [("c", _("chat"))] if self.found and self.found.usable else []
-        others = [*chat, *merge, ("w", _("write to a file")), ("n", _("new")), ("a", _("all runs"))]
+        others = [*chat, *merge, ("w", _("save")), ("n", _("new")), ("a", _("all runs"))]
         return [("Enter", _("finish")), *([("↓", _("more"))] if len(others) < 5 else []), *others]
 
     def on_mount(self) -> None:

@@ -153,7 +153,7 @@ class RunScreen(StepScreen):
         chart.display = drawn
         self._show("legend", say.legend(chart.log_scale) if drawn else "")
         told = say.all_notes(seen) if self.large_log else "" if self.state in NOT_WELL else say.notes_line(seen)
-        self._show("notes", told if drawn or self.large_log else "")
+        self._show("notes", told if drawn or self.large_log or not seen.losses else "")  # a merge draws nothing
         self.query_one("#notes").set_class(not self.large_log, "line")
         lines = next((lines for high, lines in LOG_LINES if self.size.height >= high), LEAST_LOG)
         log.styles.height = lines if drawn else "1fr"
