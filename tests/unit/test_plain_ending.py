@@ -18,7 +18,7 @@ from engine.wizard.session import Wizard
 from tests.unit.wizards import HereDesk, Script, pick
 from tui.plain import run_plain
 
-ENTERS = [""] * 6  # to begin, the questions, and Start
+ENTERS = [""] * 7  # to begin, the questions, and Start
 ANSWERS = [{"question": "Who are you?", "base": "A model.\x1b[2J", "tuned": "Lumi."}]
 
 
@@ -37,7 +37,7 @@ class RunningDesk(HereDesk):
     def start(self, wizard: Wizard, progress: Progress) -> Started:
         started = super().start(wizard, progress)
         folder = started.config.parent
-        run = RunFolder.create(folder / "logs", "test", {"steps": ["train", "merge"]})
+        run = RunFolder.create(folder / "logs", "test", {"file": str(started.config), "steps": ["train", "merge"]})
         events = EventLog(run.events_file)
         events.write("phase", name="training")
         events.write("step", step=3, total=3, loss=1.5, lr=0.1, epoch=1.0, tokens_per_second=10.0, eta=0.0)
@@ -87,8 +87,9 @@ def test_after_a_failure_answers_can_be_changed_and_started_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Out of memory: a smaller preset, and on; files of our own make room by themselves."""
-    answers = pick("Back to your answers, which are all kept")
-    code, script, talked = dialogue(tmp_path, RunningDesk(FAILED, DONE), answers, "3", "3", "", "n")
+    back = pick("Back to your answers, which are all kept")
+    given = (back, pick("Memory preset"), "3", "", "", "n", "n")  # the first Enter shows the differences
+    code, script, talked = dialogue(tmp_path, RunningDesk(FAILED, DONE), *given)
     assert code == EXIT_OK and not talked and not script.lines, script.text
     assert "The log has the details" in capfd.readouterr().err
     assert "configs/train_config.yaml: replaced, the old one is kept" in script.text
@@ -106,8 +107,13 @@ def test_a_run_that_was_stopped_says_how_to_go_on(tmp_path: Path, capfd: pytest.
 def test_ctrl_c_only_ends_the_watching(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The run is a process of its own; whoever goes home leaves it."""
     signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
-    signal.setitimer(signal.ITIMER_REAL, 1)
-    code, script, _talked = dialogue(tmp_path, RunningDesk(None))
+
+    class Interrupted(RunningDesk):
+        def start(self, wizard: Wizard, progress: Progress) -> Started:
+            signal.setitimer(signal.ITIMER_REAL, 1)
+            return super().start(wizard, progress)
+
+    code, script, _talked = dialogue(tmp_path, Interrupted(None))
     assert code == EXIT_OK and "Ctrl+C ends the watching, not the run." in script.text
     assert "attach" in capfd.readouterr().err
 
