@@ -70,7 +70,7 @@ class Asker:
                 said = _("{label}: {value}").format(label=say(preview_line(voice)), value=clean(text, PREVIEW_LENGTH))
                 lines.append(f"  {said}")
         if step in FITTED:
-            lines += need_words(self.wizard)
+            lines += need_words(self.wizard)[: 1 if step == "settings" else None]
         if step == "settings":
             lines += [say(phrase) for phrase in ahead_lines(ahead(self.wizard))]
         if not quiet and tuple(lines) != self._facts:
@@ -152,9 +152,12 @@ class Asker:
         """A numbered list from which any are changed, until Enter. `a` adds the questions that are asked rarely."""
         return change_some(self, step, shown, asks)
 
-    def summary(self, question: Question) -> str:
-        """A question with its value, and what there is to know of it."""
-        line = _("{label}: {value}").format(label=say(question.label), value=say(self.wizard.shown(question.id)))
+    def summary(self, question: Question, *, glossed: bool = False) -> str:
+        """A question with its value, and what there is to know of it. glossed: its name in other words too."""
+        label, gloss = say(question.label), say(question.gloss)
+        if glossed and gloss:
+            label = _("{name} — {gloss}").format(name=label, gloss=gloss)
+        line = _("{label}: {value}").format(label=label, value=say(self.wizard.shown(question.id)))
         if self.wizard.changed(question.id):
             return _("{line} (changed)").format(line=line)
         reason = say(self.wizard.default(question.id).reason)
