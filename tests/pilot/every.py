@@ -24,10 +24,12 @@ from textual.pilot import Pilot
 
 from engine.errors import Problem
 from engine.wizard.desk import Started, settle
+from engine.wizard.inspection import inspection
 from engine.wizard.steps import steps
 from tests.pilot import shelf
 from tests.pilot.fakes import NO_GPU, ONE_GPU, PROFILE, FakeDesk, app_of, at, file_facts, screen_text, started, until
 from tests.pilot.foreign import SpoiledDesk, spoil_run, spoiled, spoiled_name
+from tests.pilot.looks import RUIN, look
 from tests.pilot.runs import FakeRun
 from tests.pilot.test_chat import FakeClient, talk, trained
 from tests.pilot.test_run_finish import CONFIG, MADE, finish
@@ -35,6 +37,7 @@ from tests.pilot.test_run_screen import STATES, put
 from tui import ways
 from tui.app import WizardApp
 from tui.screens import StepScreen
+from tui.screens.chatsettings import ChatSettings
 from tui.screens.comparing import Compared, CompareScreen
 from tui.screens.project import ProjectScreen
 from tui.screens.runs import RunsRead, RunsScreen
@@ -76,6 +79,17 @@ async def columns(pilot: Pilot[Any], app: WizardApp) -> None:
     await pilot.press("2", "enter")
     await until(pilot, lambda: app.screen.query_one("#rows").has_focus)
     await pilot.press("enter")
+
+
+def looked(*keys: str) -> Drive:
+    """The data step once every row was looked at, and these keys."""
+
+    async def drive(pilot: Pilot[Any], app: WizardApp) -> None:
+        await reach(pilot, app, "data")
+        await until(pilot, lambda: inspection(app.wizard))
+        await pilot.press(*keys)
+
+    return drive
 
 
 async def refused(pilot: Pilot[Any], app: WizardApp) -> None:
@@ -137,6 +151,21 @@ async def talked(pilot: Pilot[Any], app: WizardApp) -> None:
     await until(pilot, lambda: not app.screen.busy and len(app.screen.talker.said) == 2)  # type: ignore[attr-defined]
 
 
+async def led(pilot: Pilot[Any], app: WizardApp) -> None:
+    """How the talk is led, at the system prompt."""
+    await talked(pilot, app)
+    await pilot.press("ctrl+o")
+    await until(pilot, lambda: isinstance(app.screen, ChatSettings))
+    app.screen.query_one(Picker).move_to("system")
+    await pilot.press("enter", *"Be")
+
+
+async def unloaded(pilot: Pilot[Any], app: WizardApp) -> None:
+    """A model that does not fit."""
+    await talk(pilot, ready=False)
+    await until(pilot, lambda: app.screen.failure)  # type: ignore[attr-defined]
+
+
 async def made(pilot: Pilot[Any], app: WizardApp) -> None:
     """The last screen."""
     await finish(pilot, Started(None, CONFIG, MADE))
@@ -163,6 +192,7 @@ def fresh(cwd: Path) -> Path:
 
 
 MISSING = Problem("model_missing", {"name": "a/b", "folder": "/home/ada/a/b", "reason": "no network"})
+OUT_OF_MEMORY = Problem("chat_oom", {"reason": "Tried to allocate 2.00 GiB."})
 EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "hardware": ({}, to("hardware")),
     "hardware_gpu": ({"machine": ONE_GPU}, to("hardware")),
@@ -171,6 +201,10 @@ EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "model_refused": ({"facts": {"model:a/b": MISSING}}, refused),
     "data": ({}, to("data")),
     "data_columns": ({"files": ["mine.csv"]}, columns),
+    "data_report": ({}, looked("v")),
+    "data_rows": ({}, looked("r")),
+    "data_tokens": ({}, looked("r", "n", "t")),
+    "data_ruined": ({"facts": {"check": look(RUIN)}}, looked()),
     "preset_gpu": ({"machine": ONE_GPU}, to("preset")),
     "settings": ({}, to("settings", "down", "down")),
     "settings_all": ({}, to("settings", "a", "end")),
@@ -187,6 +221,11 @@ EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "runs_compared": ({}, compared),
     **{f"run_{what.__name__}": ({}, running(what)) for what in STATES},
     "chat": ({"run": lambda folder: trained(folder).folder, "chat": FakeClient}, talked),
+    "chat_settings": ({"run": lambda folder: trained(folder).folder, "chat": FakeClient}, led),
+    "chat_refused": (
+        {"run": lambda folder: trained(folder).folder, "chat": lambda: FakeClient(refuses=OUT_OF_MEMORY)},
+        unloaded,
+    ),
     "finish": ({}, made),
 }
 

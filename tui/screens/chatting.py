@@ -8,12 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.geometry import Size
-from textual.widgets import Input
 
 from engine.chat.client import ChatClient
 from engine.chat.needs import Needs
@@ -29,16 +27,13 @@ from tui.screens.chatsettings import ChatSettings, Settled
 from tui.screens.finishing import Kept
 from tui.talker import Answering, Loading, Ready, Silent, Sized, Talker, TalkFailed, size_of, source_of
 from tui.widgets import Words
-from tui.widgets.asking import Offers, QuestionLine
-from tui.widgets.picker import Row
-from tui.widgets.talk import Talk, Turn, loading_words
+from tui.widgets.asking import Asking
+from tui.widgets.talk import Talk, Turn, loading_words, speed_words
 from tui.words import _
 
 LONGEST_SAMPLE = 400  # characters of an answer that the run gathered
 PAUSE, PAUSE_SSH = 0.1, 0.6  # seconds between two refreshes of an answer
-GO = ""  # key of the row that goes on
 MOST_OFFERED = 5
-ROOMY = 30  # lines of a screen that has room for all rows
 
 
 class ChatScreen(StepScreen):
@@ -49,11 +44,6 @@ class ChatScreen(StepScreen):
     AUTO_FOCUS = "#asks"
     DEFAULT_CSS = """
     ChatScreen #standing { height: auto; }
-    ChatScreen #asks { max-height: 4; }
-    ChatScreen.-roomy #asks { max-height: 6; }
-    ChatScreen #line { height: 1; }
-    ChatScreen #line Words { width: 2; }
-    ChatScreen #question { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab,shift+tab", "other", priority=True, show=False),
@@ -78,15 +68,13 @@ class ChatScreen(StepScreen):
         self.from_data: list[str] = []
         self.told = ""
         self.now: Turn | None = None
+        self.heard: Answering | None = None  # of the answer that is being given
 
     def body(self) -> ComposeResult:
         """What the run's questions were answered, the talk, how it stands, what can be asked, and a line to type in."""
         yield Talk(id="talk")
         yield Words(id="standing")
-        yield Offers(id="asks", numbers=False)
-        with Horizontal(id="line"):
-            yield Words(">")
-            yield QuestionLine(id="question")
+        yield Asking(id="asking")
 
     def intro(self) -> str:
         """The room is the talk's."""
@@ -94,9 +82,10 @@ class ChatScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """What the keys do now."""
-        first = ("Esc", _("end the answer")) if self.busy else ("Enter", _("ask"))
-        said = [("Ctrl+S", _("save"))] if self.query_one(Talk).turns and not self.busy else []
-        return [first, ("Tab", _("type")), ("Ctrl+O", _("settings")), *said]
+        if self.busy:
+            return [("Esc", _("end the answer")), ("Tab", _("type"))]
+        said = [("Ctrl+S", _("save"))] if self.query_one(Talk).turns else []
+        return [("Enter", _("ask")), ("Tab", _("type")), ("Ctrl+O", _("settings")), *said]
 
     def on_mount(self) -> None:
         """Begin to load the model; the samples are there to read meanwhile."""
@@ -121,11 +110,8 @@ class ChatScreen(StepScreen):
         super().refresh_body()
         self._stand()
         asked = [str(sample.get("question") or "") for sample in self._samples()]
-        offered = list(dict.fromkeys(filter(None, [*asked[: MOST_OFFERED - 2], *self.from_data])))[:MOST_OFFERED]
-        rows = [Row(text, _("Ask: {text}").format(text=clean(text, LONGEST_SAMPLE))) for text in offered]
-        offers = self.query_one(Offers)
-        first = rows[0].key if rows and len(offers.rows) < 2 else None  # where there was nothing to ask till now
-        offers.show([*rows, Row(GO, _("Go on: what was made, and how to use it"))], first)
+        offered = list(dict.fromkeys(filter(None, [*asked[: MOST_OFFERED - 2], *self.from_data])))
+        self.query_one(Asking).show(offered[:MOST_OFFERED], silent=not self.busy)
 
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""
@@ -134,50 +120,29 @@ class ChatScreen(StepScreen):
 
     def _to_size(self, size: Size) -> None:
         self.query_one(Talk).to_width(size.width)
-        self.set_class(size.height >= ROOMY, "-roomy")
+        self.query_one(Asking).to_height(size.height)
 
     # Keys
 
-    @on(Offers.Picked)
-    def _picked(self, message: Offers.Picked) -> None:
-        if message.key == GO:
-            self.wizard_app.go("finish")
-        elif not self.busy:
-            self._ask(str(message.key))
-            offers = self.query_one(Offers)
-            offers.action_move(1)
+    def on_asking_asked(self, message: Asking.Asked) -> None:
+        """A question, of the rows or typed."""
+        if not self.busy:
+            self._ask(message.question)
 
-    @on(Offers.Typed)
-    def _begun(self, message: Offers.Typed) -> None:
-        line = self.query_one(QuestionLine)
-        line.focus()
-        line.insert_text_at_cursor(message.character)
-
-    @on(QuestionLine.Left)
-    def _left(self) -> None:
-        self.query_one(Offers).focus()
-
-    @on(Input.Submitted)
-    def _submitted(self, message: Input.Submitted) -> None:
-        message.stop()
-        question = message.value.strip()
-        if not question:
-            self.query_one(Offers).focus()
-        elif not self.busy:
-            self.query_one(QuestionLine).value = ""
-            self._ask(question)
+    def on_asking_going(self) -> None:
+        """The last row."""
+        self.wizard_app.go("finish")
 
     def action_back(self) -> None:
         """Esc ends the answer, or empties the line; there is no way back from here."""
         if self.busy and self.talker:
             self.talker.stop()
         else:
-            self.query_one(QuestionLine).value = ""
+            self.query_one(Asking).empty()
 
     def action_other(self) -> None:
         """From the rows to the line, and back."""
-        line = self.query_one(QuestionLine)
-        (self.query_one(Offers) if line.has_focus else line).focus()
+        self.query_one(Asking).toggle()
 
     def action_clear(self) -> None:
         """Forget what was said."""
@@ -232,7 +197,6 @@ class ChatScreen(StepScreen):
 
     def _ask(self, question: str) -> None:
         self.told = ""
-        self.query_one(QuestionLine).remember(question)
         if self.failure:
             self._load()
         if not self.ready or self.talker is None:
@@ -267,16 +231,17 @@ class ChatScreen(StepScreen):
         """Some words more."""
         if self.now is None:
             return
+        self.heard = None if message.ended else message
         about = _("ended by you") if message.stopped else ""
         if message.ended and message.speed and not about:
-            about = _("{tokens} tokens, {speed:.1f} tok/s").format(tokens=message.tokens, speed=message.speed)
+            about = speed_words(message)
         self.now.answer(message.voice, message.text, about)
 
     def on_silent(self, message: Silent) -> None:
         """The next question can be asked."""
         if self.now:
             self.now.silence()
-        self.busy, self.now = False, None
+        self.busy, self.now, self.heard = False, None, None
         self.refresh_body()
 
     def on_talk_failed(self, message: TalkFailed) -> None:
@@ -308,12 +273,9 @@ class ChatScreen(StepScreen):
         if not self.ready:
             return loading_words(self.far, self.needs, time.monotonic() - self.began, self.waiting_question)
         if self.busy:
-            return _("Esc ends the answer.")
-        return (
-            _("Enter asks both models; or type a question.")
-            if len(self.voices) > 1 and self.both
-            else _("Enter asks; or type a question.")
-        )
+            return " ".join([_("Esc ends the answer."), *([speed_words(self.heard)] if self.heard else [])])
+        both = len(self.voices) > 1 and self.both
+        return _("Enter asks both models; or type a question.") if both else _("Enter asks; or type a question.")
 
     # What is known
 

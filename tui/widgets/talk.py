@@ -11,7 +11,7 @@ from engine.chat.needs import Needs
 from engine.chat.transcript import Exchange
 from engine.text import clean, one_line
 from tui.phases import needs_words
-from tui.talker import Loading
+from tui.talker import Answering, Loading
 from tui.widgets import Words
 from tui.words import _, noop, translate
 
@@ -102,6 +102,11 @@ _LOADING = {
     "weights": noop("Reading the weights"),
     "adapter": noop("Putting the adapter on"),
 }
+
+
+def speed_words(heard: Answering) -> str:
+    """How much was said, and how fast."""
+    return _("{tokens} tokens, {speed:.1f} tok/s").format(tokens=heard.tokens, speed=heard.speed)
 
 
 def loading_words(far: Loading, needs: Needs | None, seconds: float, waiting: str) -> str:
