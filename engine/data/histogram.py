@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # screens that show lengths need no numpy, which takes its time
+    import numpy as np
+    import numpy.typing as npt
 
 MARKS = (512, 1024, 2048)  # lengths that people set cutoff_len to
 BARS = 10  # about so many
@@ -41,6 +42,8 @@ class Lengths:
         """Of `lengths` [rows]; None where there are none."""
         if not len(lengths):
             return None
+        import numpy as np
+
         ordered = np.sort(lengths)
         median, p90, p99 = (int(ordered[max(0, -(-len(ordered) * share // 100) - 1)]) for share in (50, 90, 99))
         over = {mark: int((ordered > mark).sum()) for mark in sorted(set(marks))}
@@ -59,6 +62,8 @@ class Lengths:
 
 def _bars(ordered: npt.NDArray[np.int64], p99: int) -> tuple[Bar, ...]:
     """Bars of equal width up to the 99th percentile; the last one holds the few that are far longer, too."""
+    import numpy as np
+
     least, most = int(ordered[0]), int(ordered[-1])
     width = _round_width((p99 - least + 1) / BARS)
     start = least // width * width

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.data.chats import MEMBERS
-from engine.data.entries import nearest, with_near
-from engine.data.readers import Row
 from engine.errors import ConfigError, DataError, Problem
+
+if TYPE_CHECKING:
+    from engine.data.readers import Row
 
 TARGETS = ("prompt", "query", "response", "system", "history", "messages")
 
@@ -48,6 +48,8 @@ def recognise(columns: Sequence[str], rows: Sequence[Row]) -> tuple[str, dict[st
 
 def message_members(rows: Sequence[Row], column: str) -> tuple[str, str] | None:
     """How the first message found names its role and its content; None where there is no such list."""
+    from engine.data.chats import MEMBERS
+
     for row in rows:
         messages = row.values.get(column)
         if isinstance(messages, list) and messages:
@@ -58,6 +60,8 @@ def message_members(rows: Sequence[Row], column: str) -> tuple[str, str] | None:
 
 def check_mapping(mapping: dict[str, str], columns: Sequence[str], instruction: str | None, file: str) -> None:
     """Raises ConfigError where a field or column does not exist, or the fields do not make up a conversation."""
+    from engine.data.entries import nearest, with_near
+
     problems = []
     for target, column in mapping.items():
         if target not in TARGETS:

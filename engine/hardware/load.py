@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from engine.hardware.nvml import Reader
 from engine.hardware.processor import host
 
@@ -40,7 +38,7 @@ class Meter:
     def __init__(
         self,
         nvml: Callable[[], Any] = lambda: importlib.import_module("pynvml"),
-        process: Callable[[int], Any] = psutil.Process,
+        process: Callable[[int], Any] = lambda pid: importlib.import_module("psutil").Process(pid),
         root: Path = Path("/"),
     ):
         self._import, self._find, self._root = nvml, process, root
@@ -99,6 +97,8 @@ class Meter:
         return ""
 
     def _of_process(self, pid: int) -> Load | None:
+        import psutil
+
         try:
             if self._process is None or self._process.pid != pid:
                 self._process = self._find(pid)

@@ -9,8 +9,6 @@ import platform
 import re
 from pathlib import Path
 
-import psutil
-
 from engine.hardware.cgroups import cpu_quota, memory_room
 from engine.hardware.report import Host
 
@@ -22,6 +20,8 @@ FEATURES += ("asimd", "bf16", "sve", "sve2", "svebf16")
 
 def host(root: Path = Path("/")) -> Host:
     """This machine as far as the current process may use it."""
+    import psutil
+
     memory = psutil.virtual_memory()
     total, free = memory.total, memory.available
     limit, room = memory_room(root)

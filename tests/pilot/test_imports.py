@@ -10,39 +10,65 @@ from pathlib import Path
 HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "matplotlib", "gguf", "numpy"}
 
 WALK = """
-import asyncio, json, sys
+import asyncio, json, sys, tempfile
 from pathlib import Path
-from engine.wizard.session import Wizard
-from tests.pilot.fakes import PROFILE, SMALL_GPU, FakeDesk, at
-from tui.app import WizardApp
+from tests.pilot.every import EVERY, opened
 
 async def walk():
-    wizard = Wizard(Path.cwd(), {"model": "Qwen/Qwen3-8B"})
-    app = WizardApp(wizard, FakeDesk(SMALL_GPU), profile=PROFILE)
-    async with app.run_test(size=(80, 24)) as pilot:
-        for step in ("hardware", "model", "data", "preset", "settings", "review"):
-            await at(pilot, step)
-            if step == "preset":
-                await pilot.press("f")
-            if step != "review":
-                await pilot.press("enter")
-
-    assert wizard.answers["train.quantization_bit"] == 4
+    for name in EVERY:
+        cwd = Path(tempfile.mkdtemp(dir=Path.cwd())) / "work"
+        cwd.mkdir()
+        async with opened(name, cwd):
+            pass
 
 asyncio.run(walk())
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
-def test_the_questions_come_without_torch(cwd: Path) -> None:
-    """Importing torch takes seconds and gigabytes; no question needs it, nor does the estimate or making it fit."""
+def test_every_screen_comes_without_torch(cwd: Path) -> None:
+    """Importing torch takes seconds and gigabytes, which training needs: no screen does it, nor does the estimate."""
+    assert not set(_printed(SCREENS, cwd)) & HEAVY
+    assert not set(_printed(WALK, cwd)) & HEAVY
+
+
+def _printed(code: str, cwd: Path) -> list[str]:
+    """The last line that a program of its own prints, as JSON."""
     root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{WALK}"],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{code}"]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not set(json.loads(done.stdout.splitlines()[-1])) & HEAVY
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+SCREENS = """
+import importlib, json, pkgutil, sys
+import tui.screens
+for found in pkgutil.iter_modules(tui.screens.__path__):
+    importlib.import_module(f"tui.screens.{found.name}")
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+FIRST_PAINT = """
+import json, sys
+import tui.app, tui.cli, tui.opening, tui.screens.start
+print(json.dumps(sorted(sys.modules)))
+"""
+LATER = {
+    "psutil",
+    "pynvml",
+    "filelock",
+    "rich.progress",
+    "importlib.metadata",
+    "email",
+    "pandas",
+    "huggingface_hub",
+} | {"engine.data.registry", "engine.data.source", "engine.data.chats", "engine.memory.fitting", "engine.runs.results"}
+
+
+def test_the_first_screen_waits_for_nothing_that_is_needed_later(cwd: Path) -> None:
+    """Each of these takes tens of milliseconds to load: the wizard is there within twice the time of Textual alone."""
+    loaded = set(_printed(FIRST_PAINT, cwd))
+    assert "textual.app" in loaded
+    assert not loaded & (HEAVY | LATER)

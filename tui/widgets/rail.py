@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.wizard.steps import steps
+from engine.wizard.steps import STEPS, steps
 from tui.widgets import Words, pad
 from tui.words import say
 
@@ -22,7 +22,7 @@ class Rail(Words):
 
     def refresh_steps(self, app: WizardApp) -> None:
         """Draw the steps that these answers lead through."""
-        found = steps(app.wizard)
+        found = steps(app.wizard) if app.at else STEPS  # before the first, no question has to be looked at
         ids = [step.id for step in found]
         furthest = ids.index(app.reached) if app.reached in ids else 0
         lines = []

@@ -10,7 +10,6 @@ from engine.config.rules import train_rules
 from engine.config.schema import TrainConfig, fields, hints, meta
 from engine.config.teaching import GROUPS, TAUGHT
 from engine.config.values import expected
-from engine.data.templates import load_template
 from engine.errors import Problem, ProblemError
 from engine.project import train_values
 from engine.samples import sample
@@ -165,6 +164,8 @@ def _is_template(wizard: Wizard, value: Any) -> list[Problem]:
     found = check_value(TrainConfig, "template", value)
     if found or not value:
         return found
+    from engine.data.template_files import load_template
+
     try:
         load_template(value)
     except ProblemError as error:
