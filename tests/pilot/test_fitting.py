@@ -122,7 +122,7 @@ async def test_without_a_figure_there_is_a_sentence_and_the_way_on(cwd: Path) ->
     """A config.json that lacks a field."""
     wrong = Problem("model_config_incomplete", {"field": "hidden_size", "reason": "is missing"})
     facts = {**model_facts("x"), "shape": None, "unknown": [wrong.as_dict()]}
-    app = app_of(cwd, FakeDesk(NO_GPU, {"model": facts}))
+    app = app_of(cwd, FakeDesk(NO_GPU, {"model": lambda options: facts}))
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="preset")
         shown = screen_text(app)
