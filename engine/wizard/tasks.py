@@ -215,8 +215,7 @@ def resume(run: Path, retry: Retry, progress: Progress) -> dict[str, Any]:
     """Start again what a run was started with, but for what is to be different; the work goes on where it was saved."""
 
     def listen(event: dict[str, Any]) -> None:
-        if event["type"] == "progress":
-            progress(Phrase("Looking for settings that need less memory"), 0, 0)
+        progress(Phrase("Looking for settings that need less memory"), 0, 0)
 
     same_card(RunFolder(run), os.environ)
     found, notes = started_again(RunFolder(run), retry, listen)

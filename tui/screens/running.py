@@ -20,7 +20,7 @@ from tui.mending import Read, mend
 from tui.mergewords import merge_lines, proof_words
 from tui.pager import show_log
 from tui.runwatch import over
-from tui.screens.base import StepScreen
+from tui.screens.base import StepScreen, problem_words
 from tui.screens.pane import TextPane
 from tui.steering import Resumed, StopAsked, start_again, stop
 from tui.widgets import Words
@@ -41,7 +41,7 @@ class RunScreen(StepScreen):
     """Draws the app's snapshot. Stopping and resuming are the engine's; their threads post what came of it."""
 
     DEFAULT_CSS = """
-    RunScreen #state { text-style: bold; }
+    RunScreen #state, RunScreen #refused { text-style: bold; }
     RunScreen .line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     RunScreen #next { text-style: bold; dock: bottom; }
     """
@@ -78,7 +78,7 @@ class RunScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         """From what matters most to what fills the rest."""
-        for name in ("state", "changes", "cause"):
+        for name in ("state", "changes", "cause", "refused"):
             yield Words(id=name)
         yield Ways(self._command)
         for name in ("progress", "loss", "rate", "load", "plan"):
@@ -107,9 +107,10 @@ class RunScreen(StepScreen):
         stop = [("s", _("stop and save"))] if not self.stopping else []
         return [*stop, ("d", _("leave running")), log, ("t", "TensorBoard"), *back]
 
-    def problems(self) -> Sequence[Problem]:
-        """Why a stop or a resume was refused."""
-        return self.refused
+    def refresh_waiting(self) -> None:
+        """In the last line, which is always in sight."""
+        if self.wizard_app.starting:
+            self._show("next", self.waiting())
 
     def fixes(self) -> Sequence[Fix]:
         """The ways on from a run that did not reach its end."""
@@ -128,12 +129,13 @@ class RunScreen(StepScreen):
             self._show("state", say.reading_line(self.wizard_app.reading))
             return
         bad, ways = self.state in NOT_WELL, self.fixes()
-        well = not bad
+        well, cells = not bad, self.query_one("#body").content_size.width
         self._show("state", say.state_line(seen))
         self._show("changes", say.changes_line(seen))
         self._show("cause", say.cause(seen, advice=len(ways) < 3))
+        self._show("refused", problem_words(self.refused))
         self.query_one(Ways).show(() if self.large_log else ways)
-        self._show("progress", say.where_line(seen) if bad else "" if over(seen) else self._progress(seen))
+        self._show("progress", say.where_line(seen) if bad else "" if over(seen) else say.progress_line(seen, cells))
         self._show("loss", say.loss_line(seen) if well else "")
         self._show("rate", say.rate_line(seen) if well else "")
         self._show("load", say.load_line(seen) if well else "")
@@ -143,9 +145,6 @@ class RunScreen(StepScreen):
         self._show("proof", proof_words(seen.proof) if seen.proof else "")
         self._show("next", self._next(seen))
         self._draw(seen, drawn=not (bad or self.large_log or self.refused) and bool(seen.losses or seen.evals))
-
-    def _progress(self, seen: Snapshot) -> str:
-        return say.progress_line(seen, self.query_one("#body").content_size.width)
 
     def _draw(self, seen: Snapshot, *, drawn: bool) -> None:
         """The picture, or the log in its place."""
@@ -181,6 +180,8 @@ class RunScreen(StepScreen):
 
     def _next(self, seen: Snapshot) -> str:
         """The last line: what can be done, or that nothing has to be."""
+        if self.wizard_app.starting:
+            return self.waiting()
         if self.state == "finished":
             return _("Enter: talk to it, beside the model it was made from.")
         if over(seen):
