@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "matplotlib", "gguf", "numpy"}
+HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pyarrow", "matplotlib", "gguf"}
 
 WALK = """
 import asyncio, json, sys, tempfile
