@@ -104,8 +104,7 @@ class WizardApp(App[int]):
 
     def on_mount(self) -> None:
         """The run that was asked for, or what there is to begin with."""
-        if self.profile.plain_theme:
-            self.theme = "ansi-dark"
+        self.theme = self.profile.theme
         catch_signals(self.leave)
         self.set_interval(self.profile.tick, self._tick)
         if self.run_folder is not None:

@@ -14,6 +14,7 @@ from tui.doctor import doctor
 from tui.estimating import estimate
 from tui.preprocessing import preprocess
 from tui.presets import presets
+from tui.themes import CHOICES
 
 app = typer.Typer(
     name="sft-wizard",
@@ -25,6 +26,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def known_theme(asked: str | None) -> str | None:
+    """--theme."""
+    if asked is not None and asked not in CHOICES:
+        raise typer.BadParameter(f"is none of {', '.join(CHOICES)}")
+    return asked
+
 
 Set = Annotated[
     list[str] | None,
@@ -44,6 +53,12 @@ Fit = Annotated[
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the full screen.")]
 Lang = Annotated[str | None, typer.Option("--lang", metavar="en|zh", help="Language (default: of the locale).")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")]
+Theme = Annotated[
+    str | None,
+    typer.Option(
+        "--theme", metavar="|".join(CHOICES), callback=known_theme, help="Colours (default: the terminal's own)."
+    ),
+]
 Run = Annotated[
     str | None,
     typer.Argument(
@@ -92,6 +107,7 @@ def root(
     plain: Plain = False,
     lang: Lang = None,
     ascii_only: Ascii = False,
+    theme: Theme = None,
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Without a command: the wizard, which asks, explains, trains and merges. With --replay FILE it asks nothing.
@@ -109,7 +125,7 @@ def root(
             raise typer.BadParameter("is needed with these options", param_hint="--replay FILE")
         from tui.opening import open_wizard
 
-        raise typer.Exit(open_wizard(plain=plain, lang=lang, ascii_only=ascii_only))
+        raise typer.Exit(open_wizard(plain=plain, lang=lang, ascii_only=ascii_only, theme=theme))
     from tui.running import replay_file
 
     raise typer.Exit(
@@ -358,7 +374,12 @@ def remove(
 
 @app.command()
 def attach(
-    context: typer.Context, run: Run = None, plain: Plain = False, lang: Lang = None, ascii_only: Ascii = False
+    context: typer.Context,
+    run: Run = None,
+    plain: Plain = False,
+    lang: Lang = None,
+    ascii_only: Ascii = False,
+    theme: Theme = None,
 ) -> None:
     """Watch a run: its history, then live. Leaving it, by Ctrl+C or a lost terminal, leaves the run going."""
     from engine.runs.index import find
@@ -371,7 +392,8 @@ def attach(
         raise typer.Exit(watch(found))
     from tui.opening import open_run
 
-    raise typer.Exit(open_run(found, lang=lang or context.find_root().params["lang"], ascii_only=ascii_only))
+    spoken = lang or context.find_root().params["lang"]
+    raise typer.Exit(open_run(found, lang=spoken, ascii_only=ascii_only, theme=theme))
 
 
 @app.command()

@@ -7,6 +7,8 @@ import termios
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
+from tui.themes import chosen_theme
+
 TRUE_COLOURS = 1 << 24
 
 
@@ -16,6 +18,7 @@ class TerminalProfile:
 
     colours: how many, None where none are wanted. ascii_only: no glyphs beyond ASCII for marks and lines.
     tick: seconds between two refreshes. mouse: taken over SSH as well, it would keep the terminal's own selection away.
+    theme: what Textual calls its colours.
     """
 
     full_screen: bool
@@ -26,17 +29,28 @@ class TerminalProfile:
     ascii_only: bool
     tick: float
     mouse: bool
+    theme: str = "textual-dark"
 
     @property
     def plain_theme(self) -> bool:
         """Whether the terminal's own colours are used: NO_COLOR takes effect only with them."""
-        return self.colours is None or self.colours <= 16
+        return self.theme.startswith("ansi")
 
     @classmethod
     def of(
-        cls, environ: Mapping[str, str], *, stdin: bool, stderr: bool, encoding: str, ascii_only: bool = False
+        cls,
+        environ: Mapping[str, str],
+        *,
+        stdin: bool,
+        stderr: bool,
+        encoding: str,
+        ascii_only: bool = False,
+        theme: str | None = None,
     ) -> TerminalProfile:
-        """`stdin` and `stderr`: whether they are terminals. Keys come from the one, Textual draws on the other."""
+        """`stdin` and `stderr`: whether they are terminals. Keys come from the one, Textual draws on the other.
+
+        theme: the one that is wished.
+        """
         term = environ.get("TERM", "")
         obstacle = ""
         if not (stdin and stderr):
@@ -56,6 +70,7 @@ class TerminalProfile:
             ascii_only=ascii_only or not unicode,
             tick=1.0 if ssh else 0.5,
             mouse=not ssh,
+            theme=chosen_theme(environ, _colours(environ, term), theme),
         )
 
 

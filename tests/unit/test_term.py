@@ -35,12 +35,14 @@ def test_where_the_wizard_cannot_draw_it_asks_in_lines(environ: dict[str, str], 
 @pytest.mark.parametrize(
     ("environ", "colours", "plain"),
     [
-        (XTERM, 256, False),
-        (XTERM | {"COLORTERM": "truecolor"}, TRUE_COLOURS, False),
+        (XTERM, 256, True),
+        (XTERM | {"COLORTERM": "truecolor"}, TRUE_COLOURS, True),
         ({"TERM": "xterm"}, 16, True),
         ({"TERM": "linux"}, 16, True),
         (XTERM | {"NO_COLOR": "1"}, None, True),
-        (XTERM | {"NO_COLOR": ""}, 256, False),
+        (XTERM | {"NO_COLOR": ""}, 256, True),
+        (XTERM | {"SFT_WIZARD_THEME": "dark"}, 256, False),
+        (XTERM | {"SFT_WIZARD_THEME": "dark", "NO_COLOR": "1"}, None, True),
     ],
 )
 def test_the_terminals_own_colours_where_there_are_few_or_none_are_wanted(
@@ -87,3 +89,26 @@ def test_a_terminal_that_hung_up_is_noticed() -> None:
     assert not terminal_gone(read)
     os.close(read)
     os.close(write)
+
+
+@pytest.mark.parametrize(
+    ("environ", "wish", "theme"),
+    [
+        ({}, None, "ansi-dark"),  # a terminal that does not say: its own colours are readable on its own background
+        ({"COLORFGBG": "15;0"}, None, "textual-dark"),
+        ({"COLORFGBG": "0;default;15"}, None, "textual-light"),
+        ({"COLORFGBG": "0;default"}, None, "ansi-dark"),
+        ({"COLORFGBG": "15;0"}, "light", "textual-light"),
+        ({"SFT_WIZARD_THEME": "light"}, None, "textual-light"),
+        ({"SFT_WIZARD_THEME": "light"}, "ansi", "ansi-dark"),
+        ({"SFT_WIZARD_THEME": "pink"}, None, "ansi-dark"),
+        ({"TERM": "linux"}, "light", "ansi-light"),
+        ({"NO_COLOR": "1"}, "dark", "ansi-dark"),
+    ],
+)
+def test_the_theme_is_the_one_that_is_wished_or_the_terminals_own(
+    environ: dict[str, str], wish: str | None, theme: str
+) -> None:
+    """Nobody can tell a dark terminal from a light one but the terminal, and few do."""
+    found = TerminalProfile.of(XTERM | environ, stdin=True, stderr=True, encoding="utf-8", theme=wish)
+    assert found.theme == theme
