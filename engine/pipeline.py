@@ -155,6 +155,8 @@ def _prepare(
     job = load_job(Path(source), overrides, cwd)
     plan = make_plan(job, fresh=fresh, require_gpu=require_gpu, goes_on=goes_on, progress=progress)
     plan.spec |= {"overrides": list(overrides), "cwd": str(cwd), "require_gpu": require_gpu, "force": force}
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        plan.spec["visible"] = visible
     for note in plan.notes:
         listen({"type": "warning", **note.as_dict()})
     return plan

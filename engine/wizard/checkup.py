@@ -12,7 +12,7 @@ from engine.text import Phrase
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
 
-# Beginnings of the ids that are always told, in this order; of the others only what is not well.
+# Beginnings of the ids that are always told, in this order after what is not well; of the others only the latter.
 TOLD = ("gpu", "torch", "processor", "memory", "folder.cwd", "hub", "python", "packages")
 STATUS = {"ok": Phrase("ok"), "warn": Phrase("warning"), "fail": Phrase("FAILED")}
 NO_GPU = Phrase(
@@ -25,7 +25,7 @@ def checks(wizard: Wizard) -> list[Check]:
     """Those to tell; none while they are not known."""
     found = [Check.unpacked(raw) for raw in wizard.found("checks") or ()]
     told = [check for check in found if check.status != "ok" or (_told(check) and check.id != "packages.optional")]
-    return sorted(told, key=_place)
+    return sorted(told, key=lambda check: (check.status == "ok", _place(check)))
 
 
 def cards_apart(found: Sequence[Check]) -> list[Check]:
@@ -39,15 +39,15 @@ def advice(hardware: Hardware) -> list[Phrase]:
 
 
 def check_lines(wizard: Wizard) -> list[Phrase]:
-    """The checks as sentences, each followed by what to do."""
-    lines = []
+    """What follows from the machine, then the checks as sentences, each followed by what to do."""
+    machine = wizard.found("hardware")
+    lines = advice(machine.hardware) if machine else []
     for check in checks(wizard):
         told = {"status": STATUS[check.status], "title": check.title, "finding": check.finding}
         lines.append(Phrase("{status}: {title}: {finding}", told))
         if check.remedy.text and check.status != "ok":
             lines.append(Phrase("  -> {remedy}", {"remedy": check.remedy}))
-    machine = wizard.found("hardware")
-    return lines + (advice(machine.hardware) if machine else [])
+    return lines
 
 
 def _is_card(check: Check) -> bool:

@@ -84,7 +84,7 @@ def _template(found: dict[str, Any], answered: str) -> Phrase:
     if found.get("own"):
         name = found.get("template") or found.get("family")
         return Phrase("its own ({name})", {"name": name}) if name else Phrase("its own")
-    return Phrase("none, set one later")
+    return Phrase("none: see Settings")
 
 
 def count_words(count: int) -> str:

@@ -20,6 +20,7 @@ from tests.pilot.fakes import HOST, NO_GPU, ONE_GPU, PROFILE, SMALL_GPU, FakeDes
 from tests.pilot.test_walk import walk
 from tests.unit.model_facts import model_facts
 from tui.widgets.memory import bar, legend
+from tui.widgets import Words
 from tui.widgets.picker import Picker
 
 LARGE = {"model": "Qwen/Qwen3-8B"}
@@ -136,12 +137,14 @@ async def test_without_a_figure_there_is_a_sentence_and_the_way_on(cwd: Path) ->
 
 async def test_a_model_that_is_not_reached_is_left_for_another_row(cwd: Path) -> None:
     """No network: the step says so, and the built-in model is in the list."""
-    missing = Problem("model_missing", {"name": "Qwen/Qwen3-8B", "folder": "x", "reason": "no network"})
+    missing = Problem(
+        "model_unreachable", {"name": "Qwen/Qwen3-8B", "endpoint": "https://hub", "via": "", "reason": "no network"}
+    )
     app = app_of(cwd, FakeDesk(ONE_GPU, {"model:Qwen/Qwen3-8B": missing}))
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="model")
         await pilot.press("enter")
-        await until(pilot, lambda: "no network" in screen_text(app))
+        await until(pilot, lambda: "no network" in " ".join(screen_text(app).split()))
         assert app.at == "model"
         app.screen.query_one("#choices", Picker).focus()
         await pilot.press("7")
@@ -167,7 +170,8 @@ async def test_a_busy_card_is_marked(cwd: Path) -> None:
     app = app_of(cwd, FakeDesk(Machine(Hardware((card,), driver="570.86"), HOST)))
     async with app.run_test(size=(80, 24)) as pilot:
         await at(pilot, "hardware")
-        assert "20.0 GB used by" in screen_text(app) and "ada" in screen_text(app)
+        told = " ".join(app.screen.query_one("#checks", Words).lines(200))
+        assert "20.0 GB used by python (pid 7, ada, 20.0 GB)" in told and "warning" in screen_text(app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

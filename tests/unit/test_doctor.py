@@ -352,7 +352,7 @@ def test_the_page_is_aligned_and_says_in_words_how_it_is(width: int, tmp_path: P
     lines = [line.plain for line in page(found, width)]
     assert max(map(len, lines)) <= width
     starts = {re.match(r"(?:ok|warning|FAILED)? *", line).end() for line in lines[:-2] if line[:1] != " "}  # type: ignore[union-attr]
-    assert starts == {9}
+    assert starts == {len("FAILED") + 2}
     assert sum(line.startswith("FAILED") for line in lines) == found.count("fail") > 0
     assert lines[-1] == f"Failed: {found.count('fail')}. Warnings: 0. Fine: {found.count('ok')}."
     assert any("-> Reinstall torch" in line for line in lines)

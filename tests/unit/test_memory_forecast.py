@@ -242,7 +242,7 @@ def test_a_model_that_nobody_knows_leaves_the_rest_standing(tmp_path: Path, monk
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = of(save_job(tmp_path, "nobody/has-this"))
     assert (found.estimate, found.verdict) == (None, None)
-    assert "model_missing" in codes(found)
+    assert "model_offline" in codes(found)
     assert found.data is not None
 
 
@@ -266,7 +266,7 @@ def test_a_config_that_lacks_fields_is_told_and_nothing_dies(
 def test_a_damaged_header_leaves_the_figure_of_the_config(tmp_path: Path, model: Path) -> None:
     (model / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     found = of(save_job(tmp_path, model))
-    assert codes(found)[0] == "weights_damaged"
+    assert codes(found)[0] == "weights_pointer"
     assert found.problems[0].severity == "error"
     assert found.estimate is not None
     assert found.estimate.parts.weights == 2 * LLAMA_PARAMETERS

@@ -13,6 +13,7 @@ from engine.doctor.check import Check
 from engine.errors import ProblemError
 from engine.hardware import GIB, Gpu, GpuProcess, Hardware
 from engine.messages import render
+from engine.runs.folder import RunFolder
 from engine.text import Phrase, listed
 from engine.wizard.desk import ProcessDesk
 from engine.wizard.device import chosen, forget, machine_of, pinned
@@ -22,8 +23,9 @@ from engine.wizard.memory import Need, need
 from engine.wizard.questions import Request
 from engine.wizard.session import Machine, Wizard
 from engine.wizard.table import table
+from engine.wizard.tasks import same_card
 from tests.pilot.checkups import checks_of
-from tests.unit.wizards import HOST, HereDesk, Script, begun, look, quiet
+from tests.unit.wizards import HOST, HereDesk, Script, begun, look, machine, quiet
 from tui.plain import run_plain
 
 SMALL, LARGE = "GPU-0", "GPU-1"
@@ -155,8 +157,8 @@ def test_without_a_gpu_the_reason_the_remedy_and_the_speed_are_told(tmp_path: Pa
     """It may be a driver that is not loaded, which a person can mend."""
     wizard = begun(tmp_path, desk=Doctor())
     lines = [phrase.say() for phrase in about(wizard, "hardware")]
-    assert lines[0] == "FAILED: GPU driver: no GPU can be used: no GPU in this test"
-    assert lines[-1].startswith("Training goes on the processor, many times slower")
+    assert lines[0].startswith("Training goes on the processor, many times slower")
+    assert lines[1] == "FAILED: GPU driver: no GPU can be used: no GPU in this test"
 
 
 def test_checks_come_back_from_the_process_as_they_are(tmp_path: Path) -> None:
@@ -176,6 +178,21 @@ def test_looking_again_forgets_the_machine_only(tmp_path: Path) -> None:
     assert wizard.found("models") is not None
     look(wizard, HereDesk(10.0, 70.0))
     assert [question.id for question in wizard.questions("hardware")] == ["gpu"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "there", "shown"),
+    [({}, True, "GPU-1"), ({}, False, None), ({"CUDA_VISIBLE_DEVICES": "2"}, True, "2")],
+    ids=["same", "gone", "named otherwise"],
+)
+def test_a_run_that_is_started_again_stays_on_its_card(
+    tmp_path: Path, environ: dict[str, str], there: bool, shown: str | None
+) -> None:
+    """The others may be somebody's by now."""
+    run = RunFolder.create(tmp_path, "again", {"visible": LARGE})
+    gpus = machine(10.0, 70.0).hardware.gpus if there else ()
+    same_card(run, environ, lambda visible: Hardware(gpus))
+    assert environ.get("CUDA_VISIBLE_DEVICES") == shown
 
 
 def test_plain_prompts_ask_for_the_card(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from engine.memory.forecast import Forecast, forecast_job
 from engine.memory.forecast import Machine as ForecastMachine
 from engine.memory.presets import preset_folder
 from engine.memory.recommended import known_model
+from engine.wizard.asks.model import confirm
 from engine.wizard.memory import Need, Unknown, make_fit, need
 from engine.wizard.session import Wizard
 from engine.wizard.table import table
 from engine.wizard.tasks import LOOKING
-from tests.unit.wizards import HereDesk, HubDesk, Script, begun, quiet
+from tests.unit.wizards import HereDesk, HubDesk, Script, begun, look, quiet
 from tui.plain import run_plain
 
 QWEN = "Qwen/Qwen3-8B"
@@ -115,8 +116,10 @@ def test_an_answer_stays_a_choice_where_the_card_is_busy_by_now(tmp_path: Path) 
 
 def test_a_model_that_cannot_be_reached_leaves_the_others(tmp_path: Path) -> None:
     """Without a network the step says so, and the built-in model is a row below."""
-    wizard = begun(tmp_path, 23.0)
-    assert [problem.code for problem in wizard.problems("model")] == ["model_missing"]
+    wizard = begun(tmp_path, 23.0, model="hub", model_hub="ada/none")
+    confirm(wizard)
+    look(wizard, HereDesk(23.0))
+    assert [problem.code for problem in wizard.problems("model")] == ["model_offline"]
     assert isinstance(need(wizard), Unknown)
     assert wizard.answer("model", "smollm2-135m") == []
     assert wizard.problems("model") == []
@@ -300,8 +303,8 @@ def prompted(cwd: Path, desk: HereDesk, *lines: Any) -> tuple[int, Script, Wizar
 
 
 def test_plain_prompts_ask_whether_to_make_it_fit(tmp_path: Path) -> None:
-    """Model, its name, data, preset, yes, settings, review."""
-    code, script, wizard = prompted(tmp_path, HubDesk(9.0), "", "", "", "", "yes", "", "", "n")
+    """Model, its name, no download now, data and its rare ones, preset, yes, settings, review."""
+    code, script, wizard = prompted(tmp_path, HubDesk(9.0), "", "", "", "", "", "", "yes", "", "", "n")
     assert code == EXIT_OK, script.text
     assert "Memory: does not fit" in script.text and "Memory: fits, needs" in script.text
     assert "Make it fit, yes or no [yes]:" in script.said
@@ -311,7 +314,7 @@ def test_plain_prompts_ask_whether_to_make_it_fit(tmp_path: Path) -> None:
 
 def test_plain_prompts_take_a_no(tmp_path: Path) -> None:
     """It is the person's job: asked once at each of the two steps, it starts as it is."""
-    lines = ["", "", "", "", "perhaps", "no", "", "n", "", "n"]
+    lines = ["", "", "", "", "", "", "perhaps", "no", "", "n", "", "n"]
     code, script, wizard = prompted(tmp_path, HubDesk(9.0), *lines)
     assert code == EXIT_OK, script.text
     assert script.said.count("Make it fit, yes or no [yes]:") == 3
@@ -320,6 +323,6 @@ def test_plain_prompts_take_a_no(tmp_path: Path) -> None:
 
 def test_plain_prompts_go_back_from_the_question(tmp_path: Path) -> None:
     """`<` leads to the choice of a preset."""
-    _code, script, wizard = prompted(tmp_path, HubDesk(9.0), "", "", "", "", "<", "cpu")
+    _code, script, wizard = prompted(tmp_path, HubDesk(9.0), "", "", "", "", "", "", "<", "cpu")
     assert sum(said.startswith("Memory preset, number") for said in script.said) == 2
     assert wizard.answers["preset"] == "cpu"

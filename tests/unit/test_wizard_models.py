@@ -102,24 +102,24 @@ def test_a_folder_tells_everything_itself(tmp_path: Path) -> None:
     (folder / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# license: no\n")
     wizard = begun(tmp_path, model="folder", model_folder=str(folder))
     assert [(name.say(), value.say()) for name, value in traits(wizard)] == [
-        ("Parameters", "0M (llama)"),
+        ("Size", "0M parameters"),
         ("Context", "4096 tokens"),
         ("Licence", "apache-2.0"),
-        ("Kind", "instruct: tuned to answer"),
-        ("Stored", "fp32, 0.0 GB, here"),
+        ("Kind", "instruct (llama)"),
         ("Template", "its own (ChatML)"),
+        ("Stored", "fp32, 0.0 GB, here"),
     ]
     assert (fits := fits_line(wizard)) is not None and fits.say().startswith("Memory: fits")
     assert wizard.answer("train.template", "llama3") == []
     assert dict((name.say(), value.say()) for name, value in traits(wizard))["Template"] == "llama3, as you set it"
-    assert about(wizard, "model")[1].say() == "Parameters: 0M (llama)"
+    assert about(wizard, "model")[1].say() == "Size: 0M parameters"
 
 
 def test_a_model_without_a_template_says_where_one_is_chosen(tmp_path: Path) -> None:
     """A base model: nothing says how a conversation is written."""
     wizard = begun(tmp_path, model="folder", model_folder=str(model(tmp_path / "tiny-base", template="")))
     told = {name.say(): value.say() for name, value in traits(wizard)}
-    assert told["Template"] == "none: set template at Settings" and told["Kind"] == "base: completes text"
+    assert told["Template"] == "none: see Settings" and told["Kind"] == "base (llama)"
     assert told["Licence"] == "not stated"
 
 
@@ -131,7 +131,7 @@ def test_a_recommended_model_is_known_without_a_network(tmp_path: Path) -> None:
     )
     wizard = begun(tmp_path, 23.0)
     told = {name.say(): value.say() for name, value in traits(wizard)}
-    assert told["Stored"] == "bf16, 16.4 GB to download" and told["Template"] == "its own (qwen3)"
+    assert told["Stored"] == "bf16, 16.4 GB download" and told["Template"] == "its own (qwen3)"
     assert wizard.problems("model") == []
     assert wizard.answer("model", "meta-llama/Llama-3.1-8B-Instruct") == []
     look_around(wizard, HereDesk(23.0))
@@ -185,11 +185,11 @@ def test_the_hub_is_asked_after_enter_only(tmp_path: Path, hub: FakeHub) -> None
     settle(wizard, "model", desk, quiet)
     told = {name.say(): value.say() for name, value in traits(wizard)}
     assert told == {
-        "Parameters": "0M (llama)",
+        "Size": "0M parameters",
         "Context": "4096 tokens",
         "Licence": "mit",
-        "Kind": "instruct: tuned to answer",
-        "Stored": "fp32, 0.0 GB to download",
+        "Kind": "instruct (llama)",
+        "Stored": "fp32, 0.0 GB download",
         "Template": "its own (ChatML)",
     }
     assert wizard.shape() is not None and wizard.problems("model") == []

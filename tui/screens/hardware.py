@@ -81,19 +81,16 @@ class HardwareScreen(StepScreen):
         self.query_one(Checkup).show("\n".join(self.told(self.query_one("#body").content_size.width)))
 
     def told(self, cells: int) -> list[str]:
-        """The checks in columns, then what a machine without a GPU means."""
+        """What a machine without a GPU means, then the checks in columns."""
         wizard = self.wizard_app.wizard
         found = checkup.checks(wizard)
         if self.cards:
             found = checkup.cards_apart(found)
         machine = wizard.found("hardware")
-        advice = (
-            [line for phrase in checkup.advice(machine.hardware) for line in wrap(say(phrase), cells)]
-            if machine
-            else []
-        )
+        means = checkup.advice(machine.hardware) if machine else []
+        advice = [line for phrase in means for line in wrap(say(phrase), cells)]
         lines = [f"{line.word}{line.rest}" for line in check_lines(found, cells)]
-        return [*lines, *([""] if lines and advice else []), *advice]
+        return [*advice, *([""] if lines and advice else []), *lines]
 
     def problems(self) -> Sequence[Problem]:
         """A card that is gone keeps nobody from going on."""
