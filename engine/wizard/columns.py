@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from engine.data.shapes import check_mapping
 from engine.errors import Problem, ProblemError
+from engine.text import one_line
 
 if TYPE_CHECKING:
     from engine.wizard.session import Wizard
 
-MOST = 8  # names in a sentence
+MOST, LONGEST = 8, 60  # names in a sentence, characters of one
 
 
 def few(columns: Sequence[str]) -> list[str]:
     """The names of columns for a sentence: of a wide table only the first ones."""
     more = len(columns) - MOST
-    return [*columns[:MOST], f"… (+{more})"] if more > 0 else list(columns)
+    shown = [one_line(name, LONGEST) for name in columns[:MOST]]
+    return [*shown, f"… (+{more})"] if more > 0 else shown
 
 
 def mapping_problems(wizard: Wizard) -> list[Problem]:

@@ -33,7 +33,7 @@ def _data(wizard: Wizard) -> list[Phrase]:
     if not found["mapping"]:
         columns = ", ".join(few(found["columns"]))
         return [Phrase("{count}, with the columns {columns}.", {"count": count, "columns": columns})]
-    used = ", ".join(f"{target} = {column}" for target, column in found["mapping"].items())
+    used = ", ".join(f"{target} = {few([column])[0]}" for target, column in found["mapping"].items())
     lines = [Phrase("{count}, read as {used}.", {"count": count, "used": used})]
     if found["dropped"]:
         lines.append(Phrase("{dropped} rows cannot be used and are left out.", {"dropped": found["dropped"]}))

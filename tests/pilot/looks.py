@@ -10,6 +10,7 @@ from engine.data.sampling import SampleRow, Stretch
 from engine.data.views import RowView
 from engine.errors import Problem
 
+RUIN = Problem("end_mark_cut", {"cutoff_len": 16, "rows": 78, "marks": ["</s>"], "longest": 99}, key="cutoff_len")
 LENGTHS = Lengths(12, 31, 44, 60, 71, {512: 0}, (Bar(10, 39, 60), Bar(40, 79, 18)))
 
 

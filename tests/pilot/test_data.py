@@ -17,13 +17,11 @@ from engine.wizard.inspection import Inspection, rows_of
 from tests.pilot.every import reach
 from tests.pilot.fakes import FakeDesk, app_of, at, file_facts, screen_text, until
 from tests.pilot.foreign import ALL, LONG
-from tests.pilot.looks import look, row
+from tests.pilot.looks import RUIN, look, row
 from tui.app import WizardApp
 from tui.rowspage import Line, report_words, row_facts, row_lines, row_title
 from tui.screens.checked import ReportPane, RowsPane
 from tui.words import language, set_language
-
-RUIN = Problem("end_mark_cut", {"cutoff_len": 16, "rows": 78, "marks": ["</s>"], "longest": 99}, key="cutoff_len")
 
 
 async def checked(pilot: Pilot[Any], app: WizardApp) -> None:

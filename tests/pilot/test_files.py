@@ -60,7 +60,7 @@ async def test_folders_are_entered_and_a_file_is_chosen(tmp_path: Path) -> None:
         assert "2 files" in screen_text(app) and "2.0 kB" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: names(screen) == ["..", "b.jsonl", "c.csv"])
-        assert "1 files are not shown" in screen_text(app)
+        assert "not shown: 1 that are none of csv, jsonl" in screen_text(app)
         await pilot.press("left")
         await until(pilot, lambda: names(screen) == ["..", "sets", "a.csv"])
         assert screen.query_one(FileList).key == "sets"

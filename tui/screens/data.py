@@ -80,15 +80,18 @@ class DataScreen(ChoiceScreen):
             form.show(wizard, _("Go on with these"), self.details())
         shown = sample_words(wizard.preview())
         if self.form_open and not shown:
-            shown = column_words(wizard, self.query_one("#preview").content_size.width or LEAST)
+            shown = column_words(wizard, self.query_one("#body").content_size.width or LEAST)
         self.query_one("#preview", Words).show("" if form.editing else shown)
 
     def refresh_waiting(self) -> None:
         """How long every row is being looked at, too."""
         super().refresh_waiting()
-        if self.drawn:
-            about = [*map(say, self.wizard_app.wizard.about(self.step)), *self.checked()]
-            self.query_one("#about", Words).show("\n".join(about))
+        self.show_about()
+
+    def show_about(self) -> None:
+        """What is known of the data, and of every row."""
+        lines = map(say, self.wizard_app.wizard.about(self.step))
+        self.query_one("#about", Words).show("\n".join([*lines, *self.checked()]))
 
     def checked(self) -> list[str]:
         """What was found out about every row, in a line."""
@@ -218,6 +221,6 @@ def sample_words(turns: Sequence[tuple[str, str]]) -> str:
     """Who says what in the first sample."""
     lines = []
     for voice, text in turns:
-        said = "\n".join(clean(text, PREVIEW_LENGTH).splitlines()[:PREVIEW_LINES])
+        said = "\n".join(clean(text[:PREVIEW_LENGTH]).splitlines()[:PREVIEW_LINES])
         lines.append(_("{who}: {said}").format(who=say(preview_line(voice)), said=said))
     return "\n".join(lines)

@@ -142,7 +142,7 @@ class FileScreen(Modal[Chosen | None]):
         kinds = _(", ").join(suffix.removeprefix(".") for suffix in self.wanted.suffixes)
         if found.others and kinds:
             lines.append(
-                _("{count} files are not shown: they are none of {kinds}").format(count=found.others, kinds=kinds)
+                _("not shown: {count} that are none of {kinds}").format(count=found.others, kinds=kinds)
             )
         if (entry := self._entry()) and entry.reason:
             lines.append(_("! {name}: {reason}").format(name=one_line(entry.name, LONGEST), reason=clean(entry.reason)))
