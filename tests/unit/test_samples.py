@@ -119,3 +119,10 @@ def test_new_fills_the_sample(tmp_path: Path, private_home: Path) -> None:
     """`sft-wizard new --sample identity --fill name=Ada`."""
     new_project(tmp_path, None, "identity", ["name=Ada"], "smollm2-135m", "alpaca", [], None, None, None, 0, False)
     assert "I am Ada, an AI assistant" in (tmp_path / "data" / "identity.json").read_text(encoding="utf-8")
+
+
+def test_the_docs_tell_of_every_sample() -> None:
+    """With its rows as they are."""
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    for name in KINDS:
+        assert re.search(rf"^\| {name} \| .* \| {len(rows(name))} \| ", page, re.MULTILINE), name
