@@ -18,6 +18,7 @@ from engine.errors import EXIT_OK, ProblemError, RunError
 from engine.runs.follow import Viewer
 from engine.runs.index import known
 from engine.runs.launch import python_module, worker_environment
+from engine.runs.results import results
 from engine.runs.status import status
 from engine.runs.view import RunView
 from engine.wizard.desk import Desk, ProcessDesk, settle
@@ -154,6 +155,27 @@ def test_start_writes_the_project_and_its_run_finishes(tmp_path: Path, tiny_mode
 
     wait_for(lambda: not status(started.run).alive)
     assert desk.start(wizard, quiet).run is None
+
+
+@pytest.mark.slow
+def test_what_was_only_trained_is_merged_afterwards(tmp_path: Path, tiny_model: Path) -> None:
+    """From the last screen: the merge of the project's own config, proved, and not done twice."""
+    desk, wizard = ProcessDesk(), filled(tmp_path, tiny_model)
+    started = desk.start(wizard, quiet)
+    assert started.run is not None
+    with Viewer(lambda event: None, has_terminal=False, attached=True) as viewer:
+        assert viewer.attach(started.run, RunView(started.run).reader).exit_code == EXIT_OK
+
+    merging = results(started.run, started.config, started.outputs).merging
+    assert merging is not None
+    merged = desk.merge(merging, quiet)
+    assert merged.run is not None and merged.run.config()["steps"] == ["merge"]
+    with Viewer(lambda event: None, has_terminal=False, attached=True) as viewer:
+        assert viewer.attach(merged.run, RunView(merged.run).reader).exit_code == EXIT_OK, merged.run.log_tail()
+    found = results(merged.run, merged.config, merged.run.outputs())
+    assert found.merging is None and found.figures.proof is not None and found.figures.loss is not None
+    wait_for(lambda: not status(merged.run).alive)
+    assert desk.merge(merging, quiet).run is None
 
 
 def test_a_start_that_is_refused_writes_no_run(tmp_path: Path, tiny_model: Path) -> None:
