@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import Problem
 from engine.memory.remedies import yaml_value
 from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Row
-from engine.runs.retry import Retry
+from engine.runs.retry import Retry, fits_checkpoints
 from engine.runs.view import Snapshot
 from engine.text import NOTHING, Phrase, verbatim
 
@@ -55,10 +55,19 @@ def resume(seen: Snapshot, why: Phrase = NOTHING) -> Fix:
     return Fix(label, why, Retry())
 
 
-def with_settings(settings: Mapping[str, Any], why: Phrase = NOTHING) -> Fix:
-    """Again with training keys set anew."""
-    shown = ", ".join(f"{name}: {yaml_value(value)}" for name, value in settings.items())
-    return Fix(Phrase("Try again with {settings}", {"settings": shown}), why, Retry(settings))
+def with_settings(case: Case, settings: Mapping[str, Any], why: Phrase = NOTHING) -> Fix:
+    """Again with training keys set anew; the label says whether the work so far stays of use."""
+    values = {"settings": ", ".join(f"{name}: {yaml_value(value)}" for name, value in settings.items())}
+    step = saved(case.seen)
+    if step is None:
+        label = Phrase("Try again with {settings}", values)
+    elif fits_checkpoints(case.train, settings):
+        label = Phrase("Go on from step {step} with {settings}", {"step": step, **values})
+    else:
+        label = Phrase("Begin anew with {settings}", values)
+        aside = Phrase("What was there is kept aside.")
+        why = Phrase("{why} {aside}", {"why": why, "aside": aside}) if why.text else aside
+    return Fix(label, why, Retry(settings))
 
 
 def _smaller(why: Phrase = NOTHING) -> Fix:
@@ -121,18 +130,20 @@ def _memory(case: Case) -> Iterator[Fix]:
 
 def _measuring_memory(case: Case) -> Iterator[Fix]:
     if case.train.get("per_device_eval_batch_size", 1) > 1:
-        yield with_settings({"per_device_eval_batch_size": 1}, Phrase("The same figures; measuring takes longer."))
+        yield with_settings(
+            case, {"per_device_eval_batch_size": 1}, Phrase("The same figures; measuring takes longer.")
+        )
     yield from _memory(case)
 
 
 def _not_finite(case: Case) -> Iterator[Fix]:
     codes = {problem.code for problem in case.seen.warnings}
     if case.train.get("fp16") and "bf16_to_fp16" not in codes:
-        yield with_settings({"fp16": False, "bf16": True}, Phrase("float16 overflows where bfloat16 does not."))
+        yield with_settings(case, {"fp16": False, "bf16": True}, Phrase("float16 overflows where bfloat16 does not."))
     rate = case.train.get("learning_rate")
     if isinstance(rate, int | float) and rate > 0:
         third = float(f"{rate / 3:.2g}")
-        yield with_settings({"learning_rate": third}, Phrase("A third of before, from the beginning: smaller steps."))
+        yield with_settings(case, {"learning_rate": third}, Phrase("A third of before: smaller steps."))
         yield _edit("learning_rate", third)
     if saved(case.seen) is not None:
         yield resume(case.seen, Phrase("As it was: helps where a single sum went wrong."))
@@ -141,9 +152,9 @@ def _not_finite(case: Case) -> Iterator[Fix]:
 def _no_gradient(case: Case) -> Iterator[Fix]:
     yield _command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
     if case.train.get("fp16"):
-        yield with_settings({"fp16": False, "bf16": True}, Phrase("What is too small for float16 becomes 0."))
+        yield with_settings(case, {"fp16": False, "bf16": True}, Phrase("What is too small for float16 becomes 0."))
     if case.train.get("lora_target") not in (None, "all"):
-        yield with_settings({"lora_target": "all"}, Phrase("Every linear layer learns."))
+        yield with_settings(case, {"lora_target": "all"}, Phrase("Every linear layer learns."))
     yield _edit("template")
 
 
@@ -151,7 +162,7 @@ def _disk(case: Case) -> Iterator[Fix]:
     yield Fix(Phrase("See what can be deleted"), Phrase("Old runs and checkpoints, with their sizes."), Disk())
     yield resume(case.seen, Phrase("Once there is room."))
     if case.train.get("save_total_limit") != 1 and case.seen.step_now == "train":
-        yield with_settings({"save_total_limit": 1}, Phrase("Keeps the newest checkpoint only."))
+        yield with_settings(case, {"save_total_limit": 1}, Phrase("Keeps the newest checkpoint only."))
 
 
 def _killed(case: Case) -> Iterator[Fix]:
@@ -171,9 +182,9 @@ def _package(case: Case) -> Iterator[Fix]:
     yield _command(Phrase("Install {package}", {"package": name}), f"pip install {shlex.quote(name)}")
     yield resume(case.seen, Phrase("Once it is installed."))
     if case.problem.code == "tracker_missing":
-        yield with_settings({"report_to": "none"}, Phrase("Without that tracker."))
+        yield with_settings(case, {"report_to": "none"}, Phrase("Without that tracker."))
     elif case.problem.code == "optimiser_package":
-        yield with_settings({"optim": "adamw_torch"}, Phrase("Another optimiser, which needs nothing."))
+        yield with_settings(case, {"optim": "adamw_torch"}, Phrase("Another optimiser, which needs nothing."))
     elif case.problem.key:
         yield _edit(case.problem.key)
 
@@ -220,7 +231,7 @@ def _cut(case: Case) -> Iterator[Fix]:
     for name in ("longest", "at_least"):
         if isinstance(params.get(name), int) and params[name] != case.train.get("cutoff_len"):
             why = Phrase("Every sample stays whole, at the cost of memory.") if name == "longest" else NOTHING
-            yield with_settings({"cutoff_len": params[name]}, why)
+            yield with_settings(case, {"cutoff_len": params[name]}, why)
     yield _edit("cutoff_len", params.get("longest"))
     yield from _data(case)
 
@@ -232,7 +243,7 @@ def _template(case: Case) -> Iterator[Fix]:
     near = near[0] if isinstance(near, list) and near else near
     suggested = near if isinstance(near, str) and near else _TEMPLATES.get(case.problem.code, "auto")
     if suggested != case.train.get("template"):
-        yield with_settings({"template": suggested}, _TEMPLATE_WHY[suggested == "auto"])
+        yield with_settings(case, {"template": suggested}, _TEMPLATE_WHY[suggested == "auto"])
     yield _edit("template", suggested)
     yield _command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
     if case.problem.code in ("end_mark_masked", "end_mark_not_written"):
@@ -255,14 +266,14 @@ _TEMPLATE_WHY = {
 
 
 def _ids(case: Case) -> Iterator[Fix]:
-    yield with_settings({"resize_vocab": True}, Phrase("The model's embedding grows with the tokenizer."))
+    yield with_settings(case, {"resize_vocab": True}, Phrase("The model's embedding grows with the tokenizer."))
     yield _edit("template", "auto")
     yield to_answers("model")
 
 
 def _checkpoint(case: Case) -> Iterator[Fix]:
     why = Phrase("The newest checkpoint that is whole is found by itself.")
-    yield with_settings({"resume_from_checkpoint": None}, why)
+    yield with_settings(case, {"resume_from_checkpoint": None}, why)
 
 
 _Ways = Callable[[Case], Iterator[Fix]]

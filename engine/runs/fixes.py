@@ -27,22 +27,24 @@ def fixes(seen: Snapshot, config: Mapping[str, Any], *, ours: bool = False) -> l
     train = raw.get("config", {}) if isinstance(raw, dict) else {}
     file = str(config.get("file", ""))
     found = [resume(seen)]
+    case = None
     if seen.problems:
         case = Case(seen, seen.problems[0], train if isinstance(train, dict) else {}, file)
         found = [*ways(case), *rows(seen)]
     found += [to_answers("review")] if ours and seen.status.state != "stopped" else []
     found.append(Fix(Phrase("Read the whole log"), NOTHING, Log()))
     if not ours:
-        found = [fix for fix in map(_without_answers, found) if fix is not None]
+        found = [kept for fix in found if (kept := _without_answers(fix, case)) is not None]
     return _distinct(found)[:MOST]
 
 
-def _without_answers(fix: Fix) -> Fix | None:
+def _without_answers(fix: Fix, case: Case | None) -> Fix | None:
     """The same where there are no answers to go back to: a value is set beside the file, a step has no screen."""
     if isinstance(fix.action, Answers):
         return None
     if isinstance(fix.action, Edit):
-        return with_settings({fix.action.key: fix.action.value}, fix.why) if fix.action.value is not None else None
+        known = case is not None and fix.action.value is not None
+        return with_settings(case, {fix.action.key: fix.action.value}, fix.why) if case and known else None
     return fix
 
 

@@ -24,6 +24,7 @@ _FITTING = frozenset(
     {
         "per_device_train_batch_size",
         "gradient_accumulation_steps",
+        "learning_rate",
         "flash_attn",
         "bf16",
         "fp16",

@@ -195,3 +195,23 @@ def _adam(gradient: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) 
     second.lerp_(gradient.square(), 1 - beta2)
     correction = math.sqrt(1 - beta2**count) / (1 - beta1**count)
     return correction * first / (second.sqrt() + group["eps"])
+
+
+def base_rates(scheduler: Any) -> list[float]:
+    """The learning rate of each group of parameters that the schedule scales; none of one that has no such rates."""
+    return list(getattr(scheduler, "base_lrs", ()))  # ReduceLROnPlateau, a scheduler too, keeps none
+
+
+def use_rates(optimizer: Any, scheduler: Any, wanted: list[float]) -> None:
+    """Put these in the place of what a checkpoint brought back, at the place of the schedule that it brought back.
+
+    Without this a rate that was lowered after a loss of NaN would be the old one again.
+    """
+    saved = base_rates(scheduler)
+    if saved == wanted or len(saved) != len(wanted):
+        return
+    for group, new, old in zip(optimizer.param_groups, wanted, saved, strict=True):
+        group["initial_lr"] = new
+        group["lr"] = new * group["lr"] / old if old else new
+    scheduler.base_lrs = wanted
+    scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]

@@ -22,7 +22,7 @@ from engine.memory.job import StepPlan
 from engine.train.attention import packed_rows
 from engine.train.checkpoints import prune_checkpoints, write_manifest
 from engine.train.measuring import MeasuringTrainer
-from engine.train.optimisers import stable_phase
+from engine.train.optimisers import base_rates, stable_phase, use_rates
 from engine.train.packing import Tokens, bins, packed_inputs, spread, unpad
 from engine.train.random_state import RandomState
 from engine.train.recompute import recompute_layers
@@ -75,6 +75,13 @@ class StepTrainer(MeasuringTrainer):
         """Trainer's, with the lengths that warmup_stable_decay needs."""
         stable_phase(self.args, num_training_steps)
         return super().create_scheduler(num_training_steps, optimizer)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Trainer's; but a learning rate that was changed since the checkpoint is the one of now."""
+        wanted = base_rates(self.lr_scheduler)
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            use_rates(self.optimizer, self.lr_scheduler, wanted)
 
     def get_batch_samples(self, *args: Any) -> tuple[list[Any], torch.Tensor | int | None]:
         """Trainer's; adds up its label counts, since a stream may end in the middle of a step."""

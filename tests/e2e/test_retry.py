@@ -67,11 +67,18 @@ def test_less_memory_goes_on_from_the_checkpoint(tmp_path: Path, tiny_model: Pat
     third = RunFolder(Path(json.loads(smaller.stdout)["folder"]))
     assert len(third.config()["overrides"]) > 3
     assert sft("stop", third.id, cwd=tmp_path).returncode == 0
-    anew = sft("resume", third.id, "--set", "learning_rate=0.0005", "--detach", "--json", cwd=tmp_path.parent)
+    lower = sft("resume", third.id, "--set", "learning_rate=0.0005", "--detach", "--json", cwd=tmp_path.parent)
+    assert lower.returncode == 0, lower.stderr
+    fourth = RunFolder(Path(json.loads(lower.stdout)["folder"]))
+    wait_for(lambda: status(fourth).step > status(third).step)
+    steps = [event for event in events_of(fourth) if event["type"] == "step"]
+    assert 0.0004 < steps[0]["lr"] < 0.0005  # of 0.001, near its beginning
+    assert sft("stop", fourth.id, cwd=tmp_path).returncode == 0
+    anew = sft("resume", fourth.id, "--set", "lora_rank=2", "--detach", "--json", cwd=tmp_path.parent)
     assert anew.returncode == 0, anew.stderr
     last = RunFolder(Path(json.loads(anew.stdout)["folder"]))
     wait_for(lambda: status(last).step >= 1)
-    assert last.config()["overrides"][-2:] == ["learning_rate=0.0005", "overwrite_output_dir=true"]
+    assert last.config()["overrides"][-2:] == ["lora_rank=2", "overwrite_output_dir=true"]
     assert not [event for event in events_of(last) if event.get("what") == "resumed"]
     assert len(list((tmp_path / "saves").glob("out.*"))) == 1  # what was there is moved aside, not deleted
     assert sft("stop", last.id, cwd=tmp_path).returncode == 0

@@ -55,10 +55,17 @@ def test_out_of_memory_begins_with_less_of_it(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_takes_smaller_steps(tmp_path: Path) -> None:
-    """A third, from the beginning; bfloat16 first where float16 may have overflowed."""
+    """A third; bfloat16 first where float16 may have overflowed. Whether the work so far counts is said."""
     found = after(tmp_path, "nan_loss", step=64, loss="inf")
     assert actions(found) == [Retry({"learning_rate": 1e-4}), Retry(), Log()]
-    assert found[1].label.say() == "Go on from step 50"
+    assert [fix.label.say() for fix in found[:2]] == [
+        "Go on from step 50 with learning_rate: 0.0001",
+        "Go on from step 50",
+    ]
+    early = after(tmp_path / "early", "nan_loss", saved=None, step=64, loss="inf")
+    assert early[0].label.say() == "Try again with learning_rate: 0.0001"
+    other = after(tmp_path / "other", "all_labels_masked", rows=4)
+    assert other[0].label.say() == "Begin anew with template: default; what was there is kept aside"
     halves = actions(after(tmp_path, "nan_gradient", step=1, saved=None, config={"fp16": True}))
     assert halves[:2] == [Retry({"fp16": False, "bf16": True}), Retry({"learning_rate": 1e-4})]
     assert Retry() not in halves  # the very same again

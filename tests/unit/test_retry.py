@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("private_home")
         ({"cutoff_len": 512}, {}, True),
         ({"cutoff_len": 512}, {"packing": True}, False),  # other rows, other steps
         ({"cutoff_len": 512}, {"drop_long": True}, False),
-        ({"learning_rate": 1e-4}, {}, False),  # the checkpoint's schedule would bring the old one back
+        ({"learning_rate": 1e-4}, {}, True),
+        ({"num_train_epochs": 9.0}, {}, False),  # another schedule
         ({"lora_rank": 4}, {}, False),
         ({"quantization_bit": 4}, {}, False),
         ({"template": "default"}, {}, False),

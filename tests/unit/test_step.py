@@ -470,6 +470,32 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, stop_at):
     assert losses(second) == losses(whole)
 
 
+@pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
+def test_a_learning_rate_that_was_lowered_holds_after_a_resume(tmp_path, optim):
+    """The advice after a loss of NaN: go on with a third. Trainer would bring the old rate back with the checkpoint."""
+    settings = {"gradient_accumulation_steps": 2, "optim": optim, "lr_scheduler_type": "linear"}
+    whole = make(StepTrainer, tmp_path / "whole", build("llama", True, lora=True), samples(), **settings)
+    whole.train()
+    first = make(
+        StepTrainer,
+        tmp_path / "parts",
+        build("llama", True, lora=True),
+        samples(),
+        save_strategy="steps",
+        save_steps=2,
+        max_steps=whole.state.max_steps,
+        **settings,
+    )
+    first.train()
+    lowered = settings | {"learning_rate": 1e-2 / 4, "max_steps": whole.state.max_steps}
+    second = make(StepTrainer, tmp_path / "parts", build("llama", True, lora=True), samples(), **lowered)
+    second.train(resume_from_checkpoint=str(tmp_path / "parts" / "checkpoint-2"))
+    usual = [entry["learning_rate"] for entry in whole.state.log_history if "learning_rate" in entry]
+    found = [entry["learning_rate"] for entry in second.state.log_history if "learning_rate" in entry]
+    assert len(usual) > 4 and found[:2] == usual[:2]
+    assert found[2:] == pytest.approx([rate / 4 for rate in usual[2:]])
+
+
 @pytest.mark.parametrize("length", [{"num_train_epochs": 1.5}, {"num_train_epochs": 1.0}, {"max_steps": 2}])
 def test_resuming_after_the_last_step_trains_no_further(tmp_path, length):
     """A run that was killed while saving its result has nothing left to learn."""

@@ -65,7 +65,7 @@ def watched(run: RunFolder, desk: AgainDesk, *lines: Any, wizard: Wizard | None 
 def test_a_number_starts_the_run_again_and_it_is_watched_to_its_end(tmp_path: Path) -> None:
     again = done(tmp_path / "again")
     desk = AgainDesk(resumed=[again])
-    found, script = watched(failed(tmp_path), desk, pick("Try again with learning_rate: 0.0001"))
+    found, script = watched(failed(tmp_path), desk, pick("Go on from step 50 with learning_rate: 0.0001"))
     assert found.run is again and found.ending.exit_code == EXIT_OK
     assert desk.asked_for == [(ID, Retry({"learning_rate": 1e-4}))]
     assert f"The same at a shell: sft-wizard resume {ID} --set learning_rate=0.0001" in script.text
@@ -122,7 +122,7 @@ def test_a_failure_without_a_terminal_prints_commands(tmp_path: Path, capsys: py
     assert attach(failed(tmp_path)) == EXIT_FAILED
     said = capsys.readouterr().err
     assert "What can be done, the likeliest first:" in said
-    assert "1. Try again with learning_rate: 0.0001. A third of before" in said
+    assert "1. Go on from step 50 with learning_rate: 0.0001. A third of before" in said
     assert f"     sft-wizard resume {ID} --set learning_rate=0.0001\n" in said
     assert f"     sft-wizard logs {ID}\n" in said
     attach(done(tmp_path / "well"))
