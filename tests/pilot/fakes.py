@@ -174,6 +174,15 @@ async def started(pilot: Pilot[Any]) -> None:
     await until(pilot, lambda: getattr(pilot.app.screen, "looking", True) is False and pilot.app.focused)
 
 
+async def straight(pilot: Pilot[Any], step: str) -> None:
+    """A step without the way to it: for tests that need nothing of the steps before."""
+    app = pilot.app
+    assert isinstance(app, WizardApp)
+    await started(pilot)
+    app.go(step)
+    await at(pilot, step)
+
+
 async def at(pilot: Pilot[Any], step: str) -> None:
     """Wait for a step whose facts are all there; the first one is come to with Enter."""
     app = pilot.app

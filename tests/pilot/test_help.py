@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.pilot.fakes import app_of, at, screen_text, until
-from tests.pilot.test_walk import STEPS, walk
+from tests.pilot.fakes import app_of, at, screen_text, straight, until
+from tests.pilot.test_walk import STEPS
 from tui.app import WizardApp
 from tui.screens.help import HelpPane
 from tui.widgets.picker import Picker
@@ -19,37 +17,37 @@ def pane(app: WizardApp) -> HelpPane:
     return app.screen
 
 
-@pytest.mark.parametrize(
-    ("question", "words"),
-    [
-        ("train.lora_rank", "rank: How many directions"),
-        ("train.cutoff_len", "cutoff: The longest sample"),
-        ("train.learning_rate", "learning rate: How far"),
-        ("train.num_train_epochs", "epoch: One pass"),
-        ("train.template", "chat template: "),
-    ],
-)
-async def test_the_setting_under_the_cursor_comes_first(cwd: Path, question: str, words: str) -> None:
+EXPLAINED = {
+    "train.lora_rank": "rank: How many directions",
+    "train.cutoff_len": "cutoff: The longest sample",
+    "train.learning_rate": "learning rate: How far",
+    "train.num_train_epochs": "epoch: One pass",
+    "train.template": "chat template: ",
+}
+
+
+async def test_the_setting_under_the_cursor_comes_first(cwd: Path) -> None:
     """With its words, its range, and its default."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
-        app.screen.query_one("#rows", Picker).move_to(question)
-        await pilot.press("question_mark")
-        await until(pilot, lambda: isinstance(app.screen, HelpPane))
-        lines = [line for line in screen_text(app).splitlines() if line.strip()]
-        assert question.removeprefix("train.") in lines[1]
-        assert words in screen_text(app) and "It takes" in screen_text(app)
-        await pilot.press("escape")
-        await at(pilot, "settings")
-        assert app.screen.query_one("#rows", Picker).key == question
+        await straight(pilot, "settings")
+        for question, words in EXPLAINED.items():
+            app.screen.query_one("#rows", Picker).move_to(question)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpPane))
+            lines = [line for line in screen_text(app).splitlines() if line.strip()]
+            assert question.removeprefix("train.") in lines[1]
+            assert words in screen_text(app) and "It takes" in screen_text(app)
+            await pilot.press("escape")
+            await at(pilot, "settings")
+            assert app.screen.query_one("#rows", Picker).key == question
 
 
 async def test_f1_explains_while_a_value_is_typed(cwd: Path) -> None:
     """A question mark is a letter there; what was typed is still there afterwards."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         app.screen.query_one("#rows", Picker).move_to("train.lora_rank")
         await pilot.press("enter", "3", "f1")
         await until(pilot, lambda: isinstance(app.screen, HelpPane))
@@ -77,7 +75,7 @@ async def test_a_word_or_a_trouble_is_looked_for(cwd: Path) -> None:
     """Esc shows all again, then closes."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="data")
+        await straight(pilot, "data")
         await pilot.press("question_mark", "slash", *"slow")
         await until(pilot, lambda: "Training is slow" in screen_text(app) and "move to a row" not in screen_text(app))
         await pilot.press("enter", "down", "escape")
@@ -88,23 +86,23 @@ async def test_a_word_or_a_trouble_is_looked_for(cwd: Path) -> None:
         await at(pilot, "data")
 
 
-@pytest.mark.parametrize("typed", ["[/x]", "\x1b[31m", "[b", "'\"{0}", "%s"])
-async def test_odd_words_are_shown_as_they_are(cwd: Path, typed: str) -> None:
+async def test_odd_words_are_shown_as_they_are(cwd: Path) -> None:
     """Nothing that is typed is markup or a command."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="model")
+        await straight(pilot, "model")
         await pilot.press("question_mark", "slash")
-        pane(app).query_one("#finding").value = typed  # type: ignore[attr-defined]
-        await until(pilot, lambda: "Nothing mentions" in screen_text(app))
-        assert "\x1b" not in screen_text(app)
+        for typed in ("[/x]", "\x1b[31m", "[b", "'\"{0}", "%s"):
+            pane(app).query_one("#finding").value = typed  # type: ignore[attr-defined]
+            await until(pilot, lambda: "Nothing mentions" in screen_text(app))
+            assert "\x1b" not in screen_text(app)
 
 
 async def test_help_speaks_the_persons_language(cwd: Path) -> None:
     """Headings and keys; the page is looked up when it is opened."""
     app = app_of(cwd)
     async with app.run_test(size=(60, 20)) as pilot:
-        await walk(pilot, to="model")
+        await straight(pilot, "model")
         set_language("zh")
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpPane))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, until
-from tests.pilot.test_walk import walk
+from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, straight, until
 from tui.app import WizardApp
 from tui.screens.differing import DifferencePane
 from tui.screens.pane import TextPane
@@ -15,7 +12,6 @@ from tui.widgets.field import Field
 from tui.widgets.form import GO, Form
 from tui.widgets.picker import Picker
 
-SIZES = [(80, 24), (120, 40), (60, 20)]
 HERE = {"project": "mine"}
 
 
@@ -31,24 +27,25 @@ def in_the_way(cwd: Path, text: str = "version: 1\nmine: yes\n") -> Path:
     return file
 
 
-@pytest.mark.parametrize(("size", "least"), [((80, 24), 12), ((120, 40), 14), ((60, 20), 8)])
-async def test_answers_have_most_of_the_screen(cwd: Path, size: tuple[int, int], least: int) -> None:
+async def test_answers_have_most_of_the_screen(cwd: Path) -> None:
     """With the command, the files and the need below them."""
     app = app_of(cwd)
-    async with app.run_test(size=size) as pilot:
-        await walk(pilot)
-        shown = " ".join(screen_text(app).split())
-        assert rows(app).size.height >= least
-        assert "> Start: train 30 steps, merge, about" in shown and "--replay" in shown
-        assert "7 new" in shown and "Memory: fits" in shown
-        assert app.screen.query_one("#body").max_scroll_y == 0
+    async with app.run_test(size=(80, 24)) as pilot:
+        await straight(pilot, "review")
+        for size, least in (((80, 24), 12), ((120, 40), 14), ((60, 20), 8)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "7 new" in screen_text(app))
+            shown = " ".join(screen_text(app).split())
+            assert rows(app).size.height >= least
+            assert "> Start: train 30 steps, merge, about" in shown and "--replay" in shown
+            assert "Memory: fits" in shown and app.screen.query_one("#body").max_scroll_y == 0
 
 
 async def test_the_tree_and_the_yaml_are_pages(cwd: Path) -> None:
     """And nothing of it is written for being read."""
     app = app_of(cwd, answers=HERE)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
+        await straight(pilot, "review")
         await pilot.press("t")
         await until(pilot, lambda: "run_pipeline.py" in screen_text(app) and "train_config.yaml" in screen_text(app))
         assert str(cwd / "mine") in screen_text(app) and "new" in screen_text(app)
@@ -66,7 +63,7 @@ async def test_a_file_that_differs_is_seen_before_it_makes_room(cwd: Path) -> No
     desk, file = FakeDesk(), in_the_way(cwd)
     app = app_of(cwd, desk, answers=HERE)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
+        await straight(pilot, "review")
         assert "1 in the way" in screen_text(app) and "d differences" in screen_text(app)
         await pilot.press("home", "enter")
         await until(pilot, lambda: "-mine: yes" in screen_text(app))
@@ -88,7 +85,7 @@ async def test_saying_yes_unseen_still_shows_them_once(cwd: Path) -> None:
     in_the_way(cwd)
     app = app_of(cwd, desk, answers={**HERE, "replace": True})
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
+        await straight(pilot, "review")
         assert "replaced, the old one is kept" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DifferencePane))
@@ -101,7 +98,7 @@ async def test_another_folder_is_proposed(cwd: Path) -> None:
     desk, file = FakeDesk(), in_the_way(cwd)
     app = app_of(cwd, desk, answers=HERE)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
+        await straight(pilot, "review")
         await pilot.press("home", "enter")
         await until(pilot, lambda: isinstance(app.screen, DifferencePane))
         await pilot.press("n")
@@ -121,7 +118,7 @@ async def test_what_changes_meanwhile_is_shown_again(cwd: Path) -> None:
     in_the_way(cwd)
     app = app_of(cwd, desk, answers=HERE)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
+        await straight(pilot, "review")
         await pilot.press("d")
         await until(pilot, lambda: "-mine: yes" in screen_text(app))
         assert "r replace (" in " ".join(screen_text(app).split())
@@ -136,25 +133,26 @@ async def test_what_changes_meanwhile_is_shown_again(cwd: Path) -> None:
         assert not desk.starts
 
 
-@pytest.mark.parametrize("raw", [b"\x00\x01", b"[/x] \x1b]52;c;aGk=\x07 [b\n" * 50, b"x" * 200_000, b"\xff\xfe\n"])
-async def test_odd_files_in_the_way_are_shown_harmlessly(cwd: Path, raw: bytes) -> None:
+async def test_odd_files_in_the_way_are_shown_harmlessly(cwd: Path) -> None:
     """Somebody's file may hold anything."""
-    in_the_way(cwd).write_bytes(raw)
+    in_the_way(cwd)
     app = app_of(cwd, answers=HERE)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
-        await pilot.press("d")
-        await until(pilot, lambda: "config.yaml" in screen_text(app))
-        assert not set(screen_text(app)) & set("\x1b\x07\x00")
-        await pilot.press("end", "home", "escape")
-        await at(pilot, "review")
+        await straight(pilot, "review")
+        for raw in (b"\x00\x01", b"[/x] \x1b]52;c;aGk=\x07 [b\n" * 50, b"x" * 200_000, b"\xff\xfe\n"):
+            in_the_way(cwd).write_bytes(raw)
+            await pilot.press("d")
+            await until(pilot, lambda: isinstance(app.screen, DifferencePane) and "── " in screen_text(app))
+            assert not set(screen_text(app)) & set("\x1b\x07\x00")
+            await pilot.press("end", "home", "escape")
+            await at(pilot, "review")
 
 
 async def test_an_answer_is_put_back_where_it_is_one_line(cwd: Path) -> None:
     """Not the model: that is more than a line."""
     app = app_of(cwd, answers={"train.lora_rank": 33})
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot)
+        await straight(pilot, "review")
         rows(app).move_to("train.lora_rank")
         await pilot.press("down", "up")
         assert "x default" in screen_text(app) and "changed" in screen_text(app)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from textual.pilot import Pilot
 
-from tests.pilot.fakes import ONE_GPU, SMALL_GPU, FakeDesk, app_of, at, screen_text, until
+from tests.pilot.fakes import ONE_GPU, SMALL_GPU, FakeDesk, app_of, at, screen_text, straight, until
 from tests.pilot.test_walk import walk
 from tui.app import WizardApp
 from tui.widgets.field import Field
@@ -30,26 +29,27 @@ async def on(pilot: Pilot[object], app: WizardApp, question: str) -> None:
     assert rows(app).key == question
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_a_setting_says_what_it_is_for(cwd: Path, size: tuple[int, int]) -> None:
+async def test_a_setting_says_what_it_is_for(cwd: Path) -> None:
     """In other words, what it does, when to change it, what others use: at every size, with rows left to see."""
     app = app_of(cwd)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="settings")
         await on(pilot, app, "train.lora_rank")
-        shown = " ".join(screen_text(app).split())
-        assert "how much the adapter can hold" in shown
-        assert "Raise it where" in shown and "steps an epoch" in shown and "Memory: fits" in shown
-        assert rows(app).size.height >= 6
-        if size != (60, 20):
-            assert "Others use: 4–64." in shown and "from 1 to 4096" in shown and "Default: 8, from" in shown
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "steps an epoch" in screen_text(app) and "Memory: fits" in screen_text(app))
+            shown = " ".join(screen_text(app).split())
+            assert "how much the adapter can hold" in shown and "Raise it where" in shown
+            assert rows(app).size.height >= 6
+            if size != (60, 20):
+                assert "Others use: 4–64." in shown and "from 1 to 4096" in shown and "Default: 8, from" in shown
 
 
 async def test_a_wide_screen_has_the_meaning_beside_each_name(cwd: Path) -> None:
     """Without moving to it."""
     app = app_of(cwd)
     async with app.run_test(size=(120, 40)) as pilot:
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         for gloss in ("how strongly the adapter counts", "longest sample, in tokens", "times through all rows"):
             assert gloss in screen_text(app)
 
@@ -58,7 +58,7 @@ async def test_the_rare_ones_stand_under_headings_that_are_passed_over(cwd: Path
     """The keys never stop on one, in either direction, and every question is reached."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         await pilot.press("a")
         picker = rows(app)
         headings = [row.label for row in picker.rows if row.heading]
@@ -68,7 +68,7 @@ async def test_the_rare_ones_stand_under_headings_that_are_passed_over(cwd: Path
         ]
         seen = {picker.key}
         for _row in picker.rows:
-            await pilot.press("down")
+            picker.action_move(1)
             seen.add(picker.key)
         assert len(seen) == len(picker.rows) - len(headings)
         for key in ("pageup", "pageup", "pagedown", "home", "end"):
@@ -80,7 +80,7 @@ async def test_a_setting_is_found_by_any_word(cwd: Path) -> None:
     """Rare ones too; Enter leads to the first, Esc shows all again and loses nothing."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         before = len(rows(app).rows)
         await pilot.press("slash", *"checkpoint")
         await until(pilot, lambda: "train.save_steps" in [row.key for row in rows(app).rows])
@@ -103,7 +103,7 @@ async def test_x_takes_the_default_and_once_more_gives_back_what_was_typed(cwd: 
     """Nothing that was typed is lost."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         await on(pilot, app, "train.lora_rank")
         await pilot.press("enter", "backspace", *"33", "enter")
         assert app.wizard.value("train.lora_rank") == 33 and "x default" in screen_text(app)
@@ -117,28 +117,27 @@ async def test_x_takes_the_default_and_once_more_gives_back_what_was_typed(cwd: 
         assert app.wizard.value("train.lora_rank") == 33
 
 
-@pytest.mark.parametrize("value", ["0", "5000", "much", "1.5", "-3", "[1]", "{a", "' "])
-async def test_a_wrong_value_is_refused_with_the_range_and_stays_to_be_corrected(cwd: Path, value: str) -> None:
+async def test_a_wrong_value_is_refused_with_the_range_and_stays_to_be_corrected(cwd: Path) -> None:
     """In place; the line keeps what was typed."""
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         await on(pilot, app, "train.lora_rank")
-        await pilot.press("enter")
-        app.screen.query_one("#typing", Field).fill(value)
-        await pilot.press("enter")
-        await until(pilot, lambda: "a whole number from 1 to 4096, not" in " ".join(screen_text(app).split()))
-        assert app.screen.query_one("#typing", Field).value == value
-        assert app.screen.query_one(Form).editing and "train.lora_rank" not in app.wizard.answers
+        for value in ("0", "5000", "much", "1.5", "-3", "[1]", "{a", "' "):
+            await pilot.press("enter")
+            app.screen.query_one("#typing", Field).fill(value)
+            await pilot.press("enter")
+            await until(pilot, lambda: "a whole number from 1 to 4096, not" in " ".join(screen_text(app).split()))
+            assert app.screen.query_one("#typing", Field).value == value
+            assert app.screen.query_one(Form).editing and "train.lora_rank" not in app.wizard.answers
+            await pilot.press("escape")
 
 
 async def test_what_does_not_go_together_is_told_here(cwd: Path) -> None:
     """And keeps the step, until one of the two is put back."""
     app = app_of(cwd, FakeDesk(ONE_GPU), answers={"train.bf16": True, "train.fp16": True})
     async with app.run_test(size=(80, 24)) as pilot:
-        for _step in range(4):
-            await pilot.pause()
-        await walk(pilot, to="settings")
+        await straight(pilot, "settings")
         assert "fp16" in screen_text(app) and "! " in screen_text(app)
         await pilot.press("enter")
         assert app.at == "settings"
@@ -184,12 +183,11 @@ async def test_what_was_made_to_fit_is_undone_with_one_key(cwd: Path) -> None:
         await until(pilot, lambda: "u undo" not in screen_text(app))
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_the_footer_has_six_keys_at_most(cwd: Path, size: tuple[int, int]) -> None:
+async def test_the_footer_has_six_keys_at_most(cwd: Path) -> None:
     """Besides help and leaving, in the fullest state."""
     app = app_of(cwd, FakeDesk(SMALL_GPU), answers=LARGE)
-    async with app.run_test(size=size) as pilot:
-        await walk(pilot, to="settings")
+    async with app.run_test(size=(60, 20)) as pilot:
+        await straight(pilot, "settings")
         await on(pilot, app, "train.lora_rank")
         await pilot.press("enter", "backspace", *"33", "enter")
         assert len(app.screen.query_one(Footer).keys) <= 8
