@@ -101,7 +101,7 @@ def board_folder(run: RunFolder, config: Mapping[str, object]) -> Path:
     train = config.get("train")
     given = train.get("config") if isinstance(train, dict) else None
     folder = given.get("logging_dir") if isinstance(given, dict) else None
-    return Path(folder) / run.id if folder else run.tensorboard
+    return Path(folder) / run.id if folder and isinstance(folder, str) else run.tensorboard
 
 
 def tunnel(port: int, environ: Mapping[str, str], user: str | None = None) -> str:

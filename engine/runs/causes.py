@@ -129,7 +129,8 @@ def _memory(case: Case) -> Iterator[Fix]:
 
 
 def _measuring_memory(case: Case) -> Iterator[Fix]:
-    if case.train.get("per_device_eval_batch_size", 1) > 1:
+    batch = case.train.get("per_device_eval_batch_size")
+    if isinstance(batch, int) and batch > 1:
         yield with_settings(
             case, {"per_device_eval_batch_size": 1}, Phrase("The same figures; measuring takes longer.")
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.errors import Problem
 from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Row, command_of
 from engine.runs.fixes import fixes
 from engine.runs.retry import Retry
@@ -153,6 +154,10 @@ def test_a_config_that_cannot_be_read_leaves_the_ways_that_need_none(tmp_path: P
     run = FakeRun(tmp_path)
     run.fail("nan_loss", step=1, loss="nan")
     seen = run.snapshot()
+    odd = {name: "x" for name in ("learning_rate", "cutoff_len", "lora_rank", "per_device_eval_batch_size", "fp16")}
+    for code in ("oom", "oom_measuring", "nan_loss", "no_gradient", "disk_full", "end_mark_cut", "all_labels_masked"):
+        named = replace(seen, problems=(Problem(code),))
+        assert fixes(named, {"train": {"config": odd}}) and fixes(named, {"file": 5, "train": [1]})
     for config in ({}, {"train": None}, {"train": {"config": None}}):
         assert actions(fixes(seen, config)) == [Log()]
     strange = replace(seen, problems=tuple(replace(found, params={}) for found in seen.problems))

@@ -136,7 +136,7 @@ def plan_line(seen: Snapshot) -> str:
 def changes_line(seen: Snapshot) -> str:
     """What was set beside the config's file."""
     changes = [one_line(change, 80) for change in seen.changes]
-    return _("Set beside the file: {changes}").format(changes=_(", ").join(changes)) if changes else ""
+    return one_line(_("Set beside the file: {changes}").format(changes=_(", ").join(changes)), 200) if changes else ""
 
 
 def where_line(seen: Snapshot) -> str:
