@@ -18,7 +18,7 @@ from tui.plain import run_plain
 from tui.prompts import EditedPrompts, LinePrompts, terminal_prompts
 
 START = ""  # Enter, at the review
-NO = "n"  # to the chat
+NO = "n"  # to the chat, and to a file
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def dialogue(
 
 def test_enter_alone_makes_the_recommended_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A beginner who only presses Enter gets what the recommendations say, byte for byte."""
-    code, script, desk = dialogue(tmp_path, *[""] * 6)
+    code, script, desk = dialogue(tmp_path, *[""] * 8)
     assert code == EXIT_OK and not script.lines and len(desk.started) == 1
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
@@ -61,6 +61,7 @@ def test_a_dialogue_and_answers_make_the_same_project(tmp_path: Path) -> None:
         *(pick("Folder of the project"), "here", pick("learning_rate"), "1e-4"),
         *("a", pick("weight_decay"), "0.1", pick("lr_scheduler_type"), "linear", pick("Merge"), "no", ""),
         START,
+        NO,
         NO,
     ]
     code, script, _desk = dialogue(tmp_path / "plain", *lines)
@@ -90,7 +91,7 @@ def test_back_goes_one_question_and_forgets_nothing(tmp_path: Path) -> None:
     """People who cannot go back start again."""
     (tmp_path / "mine.csv").write_text(GOOD)
     back = ["<", "<", "<", "<", "<", "<"]  # settings, preset, the rare ones, file, data, model: and no further
-    forward = ["", "", "", "", "", "", START, NO]
+    forward = ["", "", "", "", "", "", START, NO, NO]
     first = ["", pick("Your own file"), "mine.csv", "", "", pick("learning_rate"), "1e-4"]
     code, script, desk = dialogue(tmp_path, *first, *back, "<", *forward)
     assert code == EXIT_OK and not script.lines, script.text
@@ -101,13 +102,13 @@ def test_back_goes_one_question_and_forgets_nothing(tmp_path: Path) -> None:
 
 def test_back_in_the_middle_of_a_list_changes_nothing(tmp_path: Path) -> None:
     """A number that was mistyped leads to the wrong setting: < leaves it as it was."""
-    _code, _script, desk = dialogue(tmp_path, "", "", "", pick("lora_rank"), "<", "", START, NO)
+    _code, _script, desk = dialogue(tmp_path, "", "", "", "", pick("lora_rank"), "<", "", START, NO, NO)
     assert desk.started[0].settings == {}
 
 
 def test_a_question_mark_explains(tmp_path: Path) -> None:
     """What it is, what people use, and why this default."""
-    _code, script, _desk = dialogue(tmp_path, "", "", "?", "", pick("lora_rank"), "?")
+    _code, script, _desk = dialogue(tmp_path, "", "", "", "?", "", pick("lora_rank"), "?")
     assert "The memory that is free decides." in script.text
     assert "Default: CPU, no GPU can be used here." in script.text
     assert "Size of the adapter: higher learns more and takes more memory." in script.text
@@ -120,7 +121,7 @@ def test_what_cannot_be_is_told_and_asked_again(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("")
     (tmp_path / "good.csv").write_text(GOOD)
     lines = ["9", "x", "", pick("Your own file"), "", "nowhere.csv", "bad.csv", "", "good.csv", "", ""]
-    code, script, desk = dialogue(tmp_path, *lines, "99", pick("lora_rank"), "much", "", "", START, NO)
+    code, script, desk = dialogue(tmp_path, *lines, "99", pick("lora_rank"), "much", "", "", START, NO, NO)
     assert code == EXIT_OK and not script.lines, script.text
     for words in (
         "error: 9 is not one of the choices.",
@@ -147,7 +148,7 @@ def test_optional_text_can_be_taken_back(tmp_path: Path) -> None:
         pick("System prompt"),
         "-",
     ]
-    _code, script, desk = dialogue(tmp_path, *to_rare, "", "", "", START, NO)
+    _code, script, desk = dialogue(tmp_path, *to_rare, "", "", "", START, NO, NO)
     assert "- for none [Be kind.]" in script.text
     assert desk.started[0].system is None
 
@@ -156,7 +157,7 @@ def test_one_answer_is_changed_from_the_review(tmp_path: Path) -> None:
     """And what that brings up is asked at once, without the way through all steps."""
     (tmp_path / "mine.csv").write_text(ODD)
     edit = [pick("Data"), pick("Your own file"), "mine.csv", "2", "", "3", "", ""]
-    code, script, desk = dialogue(tmp_path, "", "", "", "", *edit, "0", "z", START, NO)
+    code, script, desk = dialogue(tmp_path, "", "", "", "", "", *edit, "0", "z", START, NO, NO)
     assert code == EXIT_OK and not script.lines, script.text
     assert desk.started[0].mapping == {"prompt": "ask", "response": "say"}
     assert "config.yaml: new" in script.text
@@ -167,7 +168,8 @@ def test_files_in_the_way_are_told_and_replaced_on_request(tmp_path: Path) -> No
     """Enter does not start while somebody's file would be replaced."""
     (tmp_path / "here").mkdir()
     (tmp_path / "here/README.md").write_text("notes")
-    lines = ["", "", "", pick("Folder of the project"), "here", "", START, pick("Replace files"), "yes", START, NO]
+    before = ["", "", "", "", pick("Folder of the project"), "here", "", START]
+    lines = [*before, pick("Replace files"), "yes", "d", START, NO, NO]
     code, script, _desk = dialogue(tmp_path, *lines)
     assert code == EXIT_OK and not script.lines, script.text
     assert "README.md: there already, differs" in script.text
@@ -186,7 +188,7 @@ class RefusingDesk(HereDesk):
 
 def test_a_start_that_is_refused_comes_back_to_the_review(tmp_path: Path) -> None:
     """Every answer is still there."""
-    code, script, desk = dialogue(tmp_path, *[""] * 4, START, START, NO, desk=RefusingDesk())
+    code, script, desk = dialogue(tmp_path, *[""] * 5, START, START, NO, NO, desk=RefusingDesk())
     assert code == EXIT_OK and len(desk.started) == 2
     assert "none" in script.text
 
@@ -194,13 +196,13 @@ def test_a_start_that_is_refused_comes_back_to_the_review(tmp_path: Path) -> Non
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
 def test_leaving_keeps_the_answers_and_says_how_to_go_on(tmp_path: Path, end: type[BaseException]) -> None:
     """Ctrl+C, Ctrl+D, or a pipe that ends; the next start offers to go on from there."""
-    first = ["", "", pick("16 GB"), pick("lora_rank"), "32", end]
+    first = ["", "", "", pick("16 GB"), pick("lora_rank"), "32", end]
     code, script, _desk = dialogue(tmp_path, *first)
     assert code == EXIT_INTERRUPTED
     assert script.said[-2] == "Your answers are kept, up to the step Settings."
     assert script.said[-1].endswith("--plain")
 
-    code, script, desk = dialogue(tmp_path, "", START, NO)
+    code, script, desk = dialogue(tmp_path, "", START, NO, NO)
     assert code == EXIT_OK, script.text
     assert "1. Go on with your answers: at the step Settings, 0 s ago" in script.text
     assert desk.started[0].settings == {"lora_rank": 32}
@@ -215,20 +217,20 @@ def test_the_draft_is_kept_at_every_step(tmp_path: Path) -> None:
         seen.append(draft.load())
         return ""
 
-    dialogue(tmp_path, "", "", pick("16 GB"), look)
+    dialogue(tmp_path, "", "", "", pick("16 GB"), look)
     assert seen[0] and (seen[0].step, seen[0].answers) == ("settings", {"preset": "16gb"})
 
 
 def test_one_can_begin_anew(tmp_path: Path) -> None:
     """An old draft is an offer."""
-    dialogue(tmp_path, "", "", pick("16 GB"))
-    _code, _script, desk = dialogue(tmp_path, *[""] * 4, START, NO, begin=pick("Begin anew"))
+    dialogue(tmp_path, "", "", "", pick("16 GB"))
+    _code, _script, desk = dialogue(tmp_path, *[""] * 5, START, NO, NO, begin=pick("Begin anew"))
     assert desk.started[0].settings == {}
 
 
 def test_q_leaves_the_review_with_the_answers(tmp_path: Path) -> None:
     """To look at something else first."""
-    code, script, desk = dialogue(tmp_path, "", "", pick("16 GB"), "", "q")
+    code, script, desk = dialogue(tmp_path, "", "", "", pick("16 GB"), "", "q")
     assert code == EXIT_OK and not desk.started
     assert "Your answers are kept, up to the step Review." in script.text
     kept = draft.load()
