@@ -72,4 +72,4 @@ def _list(asker: Asker, shown: list[Question]) -> None:
         if group != heading and group:
             asker.prompts.tell(_("{label}:").format(label=group))
         heading = group
-        asker.prompts.tell(f"  {number}. {asker.summary(question)}")
+        asker.prompts.tell(f"  {number}. {asker.summary(question, glossed=True)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.differences import Difference
-from engine.text import clean
+from engine.text import clean, one_line
 from engine.wizard.session import Tree, Wizard
 from tui.helptext import heading
 from tui.words import _, noop, problem_line, say, translate
@@ -30,7 +30,7 @@ def count_words(wizard: Wizard, tree: Tree) -> str:
         if state in states
     ]
     files = _("Files in {folder}: {counts}")
-    return files.format(folder=clean(wizard.value("project")), counts=_(", ").join(counts))
+    return files.format(folder=one_line(wizard.value("project")), counts=_(", ").join(counts))
 
 
 def tree_words(wizard: Wizard, tree: Tree) -> str:
@@ -39,7 +39,7 @@ def tree_words(wizard: Wizard, tree: Tree) -> str:
         return ""
     rows = _tree_rows(tree)
     width = max(len(shown) for shown, _state in rows)
-    lines = [_("Files in {folder}:").format(folder=clean(wizard.folder()))]
+    lines = [_("Files in {folder}:").format(folder=one_line(wizard.folder()))]
     for shown, state in rows:
         words = translate(FILE_STATES[state_of(wizard, state)]) if state else ""
         lines.append(f"  {shown:{width}}  {words}".rstrip())

@@ -37,7 +37,7 @@ async def test_a_setting_says_what_it_is_for(cwd: Path) -> None:
         await on(pilot, app, "train.lora_rank")
         for size in SIZES:
             await pilot.resize_terminal(*size)
-            await until(pilot, lambda: "steps an epoch" in screen_text(app) and "Memory: fits" in screen_text(app))
+            await until(pilot, lambda: "an epoch," in screen_text(app) and "Memory: fits" in screen_text(app))
             shown = " ".join(screen_text(app).split())
             assert "how much the adapter can hold" in shown and "Raise it where" in shown
             assert rows(app).size.height >= 6
@@ -152,7 +152,7 @@ async def test_steps_move_with_the_settings(cwd: Path) -> None:
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="settings")
-        assert "10 steps an epoch, 30 in all" in screen_text(app)
+        assert "Steps: 10 an epoch, 30 in all" in screen_text(app)
         await on(pilot, app, "train.num_train_epochs")
         await pilot.press("enter")
         app.screen.query_one("#typing", Field).fill("6")

@@ -39,7 +39,7 @@ def test_settings_tell_what_they_mean_and_what_follows(tmp_path: Path) -> None:
     """The list has the same words as the screen."""
     _wizard, script = settings(tmp_path, "")
     assert "lora_rank — how much the adapter can hold: 8" in script.text
-    assert "steps an epoch" in script.text and "Disk: about" in script.text
+    assert "an epoch," in script.text and "Disk: about" in script.text
 
 
 def test_rare_settings_stand_under_headings(tmp_path: Path) -> None:

@@ -73,10 +73,10 @@ def test_without_facts_nothing_is_said(tmp_path: Path) -> None:
 def test_a_disk_that_is_too_small_is_told(tmp_path: Path) -> None:
     """Before anything is written."""
     found = known(begun(tmp_path, desk=HubDesk()))
-    small = Ahead(found.rows, True, found.batch, found.outlook, merged=found.outlook.disk_free + 1)
+    small = Ahead(found.rows, True, found.batch, 1, found.outlook, merged=found.outlook.disk_free + 1)
     assert "too small" in ahead_lines(small)[1].say()
-    counted = Ahead(found.rows, False, found.batch, found.outlook)
-    assert ahead_lines(counted)[0].say().startswith("At least")
+    counted = Ahead(found.rows, False, found.batch, 1, found.outlook)
+    assert ahead_lines(counted)[0].say().startswith("Rows: at least")
 
 
 def test_settings_that_do_not_go_together_are_told_on_their_step(tmp_path: Path) -> None:
@@ -87,6 +87,35 @@ def test_settings_that_do_not_go_together_are_told_on_their_step(tmp_path: Path)
     assert wizard.problems("settings") == []
     wizard.answer("train.eval_strategy", "epoch")
     assert [problem.code for problem in wizard.problems("settings")] == ["eval_without_rows"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code"),
+    [
+        ("val_size", "78", "val_size_takes_all"),
+        ("val_size", "0.999", "val_size_takes_all"),
+        ("lora_target", "nothing", "nothing_learns"),
+    ],
+)
+def test_settings_that_leave_nothing_to_learn_are_told(tmp_path: Path, setting: str, value: str, code: str) -> None:
+    """Before the run finds out."""
+    wizard = begun(tmp_path, desk=HubDesk(), **{f"train_{setting}": value})
+    assert [problem.code for problem in wizard.problems("settings")] == [code]
+    assert wizard.problems("settings")[0].key == setting
+    wizard.reset(f"train.{setting}")
+    assert wizard.problems("settings") == []
+
+
+@pytest.mark.parametrize("given", ["/", ".", "./", "//", "../.."])
+def test_a_folder_without_a_name_of_its_own_is_left_for_a_fresh_one(tmp_path: Path, given: str) -> None:
+    """Nobody wants a folder called -2."""
+    assert another_folder(begun(tmp_path, desk=HubDesk(), project=given)) == "identity-lora-2"
+
+
+def test_one_step_is_not_called_steps(tmp_path: Path) -> None:
+    """A quick first try."""
+    wizard = begun(tmp_path, desk=HubDesk(), train_max_steps="1")
+    assert start_line(wizard, known(wizard)).say().startswith("Start: train 1 step, merge")
 
 
 def test_a_template_that_there_is_not_is_refused_in_place(tmp_path: Path) -> None:

@@ -42,4 +42,5 @@ def questions() -> list[Question]:
 def another_folder(wizard: Wizard) -> str:
     """A folder like the project's that is not there yet, to be suggested where files are in the way."""
     given = str(wizard.value("project")).rstrip("/")
+    given = given if given.strip("./") else wizard.fresh_folder()
     return next(name for number in itertools.count(2) if not wizard.path(name := f"{given}-{number}").exists())

@@ -14,6 +14,7 @@ from engine.errors import Problem, ProblemError
 from engine.project import train_values
 from engine.samples import sample
 from engine.text import Phrase, verbatim
+from engine.wizard.ahead import vain
 from engine.wizard.questions import NONE, NOTHING, Choice, Default, Kind, Question
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def together(wizard: Wizard) -> list[Problem]:
     known = {name: value for name, value in values.items() if name in fields(TrainConfig)}
     passed = {name: value for name, value in values.items() if name not in known}
     found = train_rules(TrainConfig(**known), passed)
-    return [Problem(one.code, one.params, one.key) for one in found if one.severity == "error"]
+    return [Problem(one.code, one.params, one.key) for one in found if one.severity == "error"] or vain(wizard)
 
 
 def _is_template(wizard: Wizard, value: Any) -> list[Problem]:
