@@ -54,7 +54,8 @@ def main() -> None:
         ),
         "",
         "The dry run starts a worker that imports transformers for its tokenizer; that is most of its time.",
-        "The wizard's first screen is timed from the start of the process until its title is on a terminal of 80×24.",
+        "The wizard's first screen is timed from the start of the process until its first row can be picked, on a "
+        "terminal of 80×24.",
         "",
         "Bytes a second that `sft-wizard attach` writes to a terminal of 80×24 over SSH (`SSH_CONNECTION` is set), "
         f"{WATCHED:.0f} s each:",
@@ -97,9 +98,9 @@ def starts(work: Path) -> dict[str, list[float]]:
 
 
 def first_screen(work: Path) -> float:
-    """Seconds from the start of the process until the title of the wizard's first screen is written."""
+    """Seconds from the start of the process until the wizard's first screen can be answered."""
     with CountingTerminal([TOOL], work, XDG_STATE_HOME=f"{work}/state", SSH_CONNECTION=SSH) as terminal:
-        return terminal.wait("step 1 of 10")
+        return terminal.wait("Begin")
 
 
 def screen_bytes(work: Path) -> tuple[float, float]:
