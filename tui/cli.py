@@ -220,7 +220,7 @@ def chat(
     ] = None,
     overrides: Set = None,
 ) -> None:
-    """Talk to the tuned model. /base and /tuned switch the weights, /clear forgets, /exit leaves."""
+    """Talk to the tuned model. /base, /tuned and /both say who answers, /save keeps the talk, /exit leaves."""
     from tui.talking import talk
 
     raise typer.Exit(talk(source, question, base, system, max_new_tokens, temperature, overrides or []))

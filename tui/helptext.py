@@ -41,20 +41,43 @@ RUN_KEYS = (
     *KEYS[-3:],
 )
 
+CHAT_KEYS = (
+    ("Enter", noop("ask the question of the row, or the typed one; the last row goes on")),
+    ("Tab", noop("from the rows to the line, and back; a letter begins a question anywhere")),
+    ("↑ ↓", noop("in the line: what was asked before, and the later ones")),
+    ("Esc", noop("end the answer; else empty the line")),
+    ("PgUp", noop("read back; Page Down to the end, where the next answer comes")),
+    ("Ctrl+O", noop("who answers, temperature, longest answer, system prompt")),
+    ("Ctrl+S", noop("write the talk to a file; its path is told")),
+    ("Ctrl+L", noop("forget what was said")),
+    *KEYS[-3:],
+)
+
+FINISH_KEYS = (
+    ("↑ ↓", noop("scroll; Page Up and Page Down by a page")),
+    ("c", noop("talk to it again")),
+    ("m", noop("merge what was only trained")),
+    ("w", noop("write these lines to a file beside the project")),
+    ("n", noop("another training, with fresh answers")),
+    ("a", noop("all runs")),
+    ("Enter", noop("leave")),
+    *KEYS[-3:],
+)
+
+_OWN_KEYS = {"training": RUN_KEYS, "merge": RUN_KEYS, "chat": CHAT_KEYS, "finish": FINISH_KEYS}
+
 
 def help_page(wizard: Wizard, topic: str, find: str = "") -> str:
     """The whole page, what is under the cursor first; with `find` only what mentions these words."""
     if find.strip():
         return found_text(find) or _("Nothing mentions {words}.").format(words=clean(find.strip()))
     terms, advice = matching("")
-    running = topic in ("training", "merge")
-    keys = "\n".join(
-        [heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in (RUN_KEYS if running else KEYS))]
-    )
+    own = _OWN_KEYS.get(topic)
+    keys = "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in own or KEYS)])
     parts = [
-        keys if running else "",
+        keys if own else "",
         topic_text(wizard, topic),
-        "" if running else keys,
+        "" if own else keys,
         "\n\n".join([heading(_("When it is not as it should be")), *map(advice_text, advice)]),
         "\n".join([heading(_("Words")), *map(term_text, terms)]),
     ]

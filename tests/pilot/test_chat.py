@@ -228,6 +228,17 @@ async def test_keys_between_the_rows_and_the_line(cwd: Path, tmp_path: Path) -> 
         assert app.screen.query_one(Offers).has_focus and len(client.asked) == 4
 
 
+async def test_help_tells_the_keys_of_the_talk(cwd: Path, tmp_path: Path) -> None:
+    """The footer has no room for all of them."""
+    app = app_of(cwd, run=trained(tmp_path).folder, chat=FakeClient())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await talk(pilot)
+        await pilot.press("f1")
+        await until(pilot, lambda: "Ctrl+L" in screen_text(app) and "system prompt" in screen_text(app))
+        await pilot.press("escape")
+        assert isinstance(app.screen, ChatScreen)
+
+
 async def test_esc_ends_the_answer(cwd: Path, tmp_path: Path) -> None:
     """A model that rambles must not be waited for; the voice that has not begun stays silent."""
     gate = threading.Event()
