@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.runs.results import Merging
     from engine.runs.retry import Retry
 
+GRACE = 2.0  # seconds for a download to tidy up
 LOG = "wizard.log"  # what the processes print, in the state folder
 
 Progress = Callable[[Phrase, int, int], None]
@@ -123,7 +124,11 @@ class ProcessDesk:
         return Started(run, Path(found["config"]), found["outputs"], notes)
 
     def download(self, name: str, progress: Progress) -> None:
-        """In a process of its own, which ends with us."""
+        """In a process of its own, which ends with us; after one that is being stopped has tidied up."""
+        with self._lock:
+            before = [*self._fetching]
+        for process in before:
+            process.wait()
         self._ask({"do": "download", "subject": name, "options": []}, name, progress, self._fetching)
 
     def cancel(self) -> None:
@@ -131,14 +136,17 @@ class ProcessDesk:
         self._end(self._looking)
 
     def stop_download(self) -> None:
-        """With what it has started, such as pip."""
-        self._end(self._fetching)
+        """With what it has started, such as pip; it has a moment to tidy up."""
+        self._end(self._fetching, signal.SIGTERM)
+        late = threading.Timer(GRACE, self._end, [set(self._fetching)])
+        late.daemon = True
+        late.start()
 
-    def _end(self, processes: set[subprocess.Popen[str]]) -> None:
+    def _end(self, processes: set[subprocess.Popen[str]], how: int = signal.SIGKILL) -> None:
         with self._lock:
             for process in processes:
                 if process.poll() is None:  # each leads a session of its own
-                    os.killpg(process.pid, signal.SIGKILL)
+                    os.killpg(process.pid, how)
 
     def _process(self) -> subprocess.Popen[str]:
         with (state_folder() / LOG).open("a") as errors:

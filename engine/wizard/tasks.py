@@ -278,6 +278,8 @@ def main() -> None:
     try:
         if request["do"] in ("start", "resume", "merge"):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if request["do"] == "download":
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_FAILED))  # what is unpacked half goes away
         if request["do"] == "resume":
             result: Any = resume(Path(request["run"]), Retry(**request["retry"]), progress)
         elif request["do"] == "merge":

@@ -27,11 +27,25 @@ from engine.wizard.desk import Started, settle
 from engine.wizard.inspection import inspection
 from engine.wizard.steps import steps
 from tests.pilot import shelf
-from tests.pilot.fakes import NO_GPU, ONE_GPU, PROFILE, FakeDesk, app_of, at, file_facts, screen_text, started, until
+from tests.pilot.fakes import (
+    NO_GPU,
+    ONE_GPU,
+    PROFILE,
+    SMALL_GPU,
+    FakeDesk,
+    app_of,
+    at,
+    file_facts,
+    screen_text,
+    started,
+    until,
+)
 from tests.pilot.foreign import SpoiledDesk, spoil_run, spoiled, spoiled_name
 from tests.pilot.looks import RUIN, look
 from tests.pilot.runs import FakeRun
 from tests.pilot.test_chat import FakeClient, talk, trained
+from tests.pilot.test_hardware import SHARED
+from tests.pilot.test_model import GATED, TYPED
 from tests.pilot.test_run_finish import CONFIG, MADE, finish
 from tests.pilot.test_run_screen import STATES, put
 from tui import ways
@@ -42,6 +56,7 @@ from tui.screens.comparing import Compared, CompareScreen
 from tui.screens.project import ProjectScreen
 from tui.screens.runs import RunsRead, RunsScreen
 from tui.term import TerminalProfile
+from tui.widgets import Words
 from tui.widgets.picker import Picker
 
 Drive = Callable[[Pilot[Any], WizardApp], Awaitable[None]]
@@ -104,6 +119,12 @@ async def edited(pilot: Pilot[Any], app: WizardApp) -> None:
     await reach(pilot, app, "review")
     app.screen.query_one("#rows", Picker).move_to("train.learning_rate")
     await pilot.press("enter", *"0.5x", "enter")
+
+
+async def compared_files(pilot: Pilot[Any], app: WizardApp) -> None:
+    """How a file that is there already differs."""
+    await to("review", "d")(pilot, app)
+    await until(pilot, lambda: "── " in app.screen.query_one("#pane-words", Words).text)
 
 
 async def offered(pilot: Pilot[Any], app: WizardApp) -> None:
@@ -191,12 +212,19 @@ def fresh(cwd: Path) -> Path:
     return cwd.parent / f"runs-{len(list(cwd.parent.iterdir()))}"
 
 
-MISSING = Problem("model_missing", {"name": "a/b", "folder": "/home/ada/a/b", "reason": "no network"})
+HUB = {"name": "a/b", "endpoint": "https://huggingface.co", "via": "", "reason": "no network"}
+MISSING = Problem("model_unreachable", HUB)
+FAR = {"here": False, "bytes": 16_400_000_000, "parameters": 8_190_735_360, "dtype": "BF16", "max_positions": 32768}
+FAR |= {"model_type": "qwen3", "licence": "apache-2.0", "own": True, "family": "ChatML", "tuned": True, "unknown": []}
 OUT_OF_MEMORY = Problem("chat_oom", {"reason": "Tried to allocate 2.00 GiB."})
 EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "hardware": ({}, to("hardware")),
     "hardware_gpu": ({"machine": ONE_GPU}, to("hardware")),
+    "hardware_several": ({"machine": SHARED}, to("hardware", "down")),
     "model": ({}, to("model")),
+    "model_far": ({"machine": ONE_GPU, "facts": {"model": FAR | {"name": "a/b", "shape": None}}}, to("model")),
+    "model_typed": ({"facts": {"model:a/b": TYPED}}, to("model", "end", "enter", *"a/b", "escape")),
+    "model_gated": ({"facts": {"model:a/b": TYPED, "hub:a/b": GATED}}, refused),
     "model_folder": ({}, to("model", "end", "up")),
     "model_refused": ({"facts": {"model:a/b": MISSING}}, refused),
     "data": ({}, to("data")),
@@ -206,14 +234,21 @@ EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "data_tokens": ({}, looked("r", "n", "t")),
     "data_ruined": ({"facts": {"check": look(RUIN)}}, looked()),
     "preset_gpu": ({"machine": ONE_GPU}, to("preset")),
+    "preset_too_large": ({"machine": SMALL_GPU, "answers": {"model": "Qwen/Qwen3-8B"}}, to("preset")),
+    "preset_made_to_fit": ({"machine": SMALL_GPU, "answers": {"model": "Qwen/Qwen3-8B"}}, to("preset", "f")),
     "settings": ({}, to("settings", "down", "down")),
     "settings_all": ({}, to("settings", "a", "end")),
+    "settings_found": ({}, to("settings", "slash", *"memory", "enter")),
     "review": ({}, to("review")),
     "review_in_the_way": ({"there": True}, to("review")),
     "review_edited": ({}, edited),
     "review_files": ({}, to("review", "y")),
+    "review_tree": ({}, to("review", "t")),
+    "review_differences": ({"there": True}, compared_files),
     "leaving": ({}, to("model", "ctrl+c")),
     "help": ({}, to("model", "question_mark")),
+    "help_setting": ({}, to("settings", "down", "down", "question_mark")),
+    "help_found": ({}, to("model", "question_mark", "slash", *"slow", "enter")),
     "start": ({}, offered),
     "start_again": ({"begin": shelf.beginning}, offered),
     "project": ({}, project),

@@ -19,8 +19,8 @@ from engine.wizard.session import Machine
 from tests.pilot.fakes import HOST, NO_GPU, ONE_GPU, PROFILE, SMALL_GPU, FakeDesk, app_of, at, screen_text, until
 from tests.pilot.test_walk import walk
 from tests.unit.model_facts import model_facts
-from tui.widgets.memory import bar, legend
 from tui.widgets import Words
+from tui.widgets.memory import bar, legend
 from tui.widgets.picker import Picker
 
 LARGE = {"model": "Qwen/Qwen3-8B"}

@@ -304,7 +304,7 @@ def prompted(cwd: Path, desk: HereDesk, *lines: Any) -> tuple[int, Script, Wizar
 
 def test_plain_prompts_ask_whether_to_make_it_fit(tmp_path: Path) -> None:
     """Model, its name, no download now, data and its rare ones, preset, yes, settings, review."""
-    code, script, wizard = prompted(tmp_path, HubDesk(9.0), "", "", "", "", "", "", "yes", "", "", "n")
+    code, script, wizard = prompted(tmp_path, HubDesk(9.0), "", "", "", "", "", "", "yes", "", "", "n", "n")
     assert code == EXIT_OK, script.text
     assert "Memory: does not fit" in script.text and "Memory: fits, needs" in script.text
     assert "Make it fit, yes or no [yes]:" in script.said
@@ -314,7 +314,7 @@ def test_plain_prompts_ask_whether_to_make_it_fit(tmp_path: Path) -> None:
 
 def test_plain_prompts_take_a_no(tmp_path: Path) -> None:
     """It is the person's job: asked once at each of the two steps, it starts as it is."""
-    lines = ["", "", "", "", "", "", "perhaps", "no", "", "n", "", "n"]
+    lines = ["", "", "", "", "", "", "perhaps", "no", "", "n", "", "n", "n"]
     code, script, wizard = prompted(tmp_path, HubDesk(9.0), *lines)
     assert code == EXIT_OK, script.text
     assert script.said.count("Make it fit, yes or no [yes]:") == 3
