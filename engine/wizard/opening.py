@@ -200,7 +200,8 @@ def _data(reading: _Reading, values: Mapping[str, Any], own: DataSource | None, 
             answers |= {"data": SAMPLE + name, **{f"fill.{gap}": text for gap, text in fill.items()}}
             given |= {"sample": name, "fill": fill}
             return
-    answers["data"], given["registered"] = f"{REGISTERED}{folder}:{sets[0]}", (folder, sets[0])
+    together = ",".join(sets)
+    answers["data"], given["registered"] = f"{REGISTERED}{folder}:{together}", (folder, together)
 
 
 def _data_folder(values: Mapping[str, Any], bases: tuple[Path, ...]) -> Path | None:

@@ -14,7 +14,7 @@ from engine.wizard import draft
 from engine.wizard.opening import open_project
 from engine.wizard.steps import step
 from tests.unit.test_wizard_session import GOOD, ODD
-from tests.unit.wizards import HereDesk, begun, look, quiet
+from tests.unit.wizards import HereDesk, HubDesk, begun, look, quiet
 
 ODD_COLUMNS = {"map_prompt": "ask", "map_query": "topic", "map_response": "say"}
 
@@ -190,8 +190,11 @@ def test_a_project_of_llamafactory_is_opened_and_left_alone(tmp_path: Path) -> N
     opened = open_project(tmp_path / "theirs")
     wizard = opened.wizard(tmp_path)
     assert opened.root is None and wizard.folder() != tmp_path / "theirs"
-    assert wizard.value("data") == f"registered:{tmp_path}/theirs/data:one"
-    assert [keys for note in opened.notes for keys in note.params["keys"]] == ["dataset"]
+    assert wizard.value("data") == f"registered:{tmp_path}/theirs/data:one,two"
+    assert opened.notes == ()
+    look(wizard, HubDesk())
+    assert [choice.value for choice in wizard.questions("data")[0].choices(wizard)].count(wizard.value("data")) == 1
+    assert wizard.found("data")["rows"] == 2
     wanted = {"lora_target": "q_proj,v_proj", "template": "qwen3", "cutoff_len": 512, "learning_rate": 1e-4}
     settings = wizard.project().settings
     planned = plan_project(wizard.project(), wizard.preset())
