@@ -68,6 +68,8 @@ def test_what_cannot_be_shown_says_why(tmp_path: Path, tiny_model: Path) -> None
     assert "could not be checked now" in script.text and "exit code 9" in script.text
     found.desk = HereDesk()  # type: ignore[assignment]
     assert show_rows(found, "v") and "Row 1 of 30" in script.text
-    script = Script([])
-    assert show_rows(Asker(begun(tmp_path), HereDesk(), script), "v")  # type: ignore[arg-type]
+    script, wizard = Script([]), begun(tmp_path)
+    wizard.found("model")["here"] = False
+    wizard.reckoned.clear()
+    assert show_rows(Asker(wizard, HereDesk(), script), "v")  # type: ignore[arg-type]
     assert "when the model has been fetched" in script.text

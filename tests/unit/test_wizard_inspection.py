@@ -10,7 +10,8 @@ import pytest
 
 from engine.data.views import RowView
 from engine.errors import Problem, ProblemError
-from engine.wizard import looking
+from engine.project import ProjectAnswers
+from engine.wizard import looking, tasks
 from engine.wizard.inspection import (
     can_be_forced,
     inspection,
@@ -24,7 +25,7 @@ from engine.wizard.inspection import (
 )
 from engine.wizard.questions import Request
 from engine.wizard.session import Wizard
-from tests.unit.wizards import begun, look
+from tests.unit.wizards import begun, look, quiet
 
 ROWS = "instruction,output\n" + "".join(f"what is {number}?,the answer {number}\n" for number in range(30))
 
@@ -151,8 +152,10 @@ def test_it_is_asked_again_only_where_rows_or_tokens_change(tmp_path: Path, tiny
 def test_nobody_asks_before_model_and_data_are_there(tmp_path: Path, tiny_model: Path) -> None:
     """And between the data and the review what is under way goes on."""
     wizard = begun(tmp_path)
+    wizard.found("model")["here"] = False
+    wizard.reckoned.clear()
     assert request(wizard) is None and wishes(wizard, "data") == []
-    assert "when the model has been fetched" in str(summary(wizard) or "") or not wizard.found("model")
+    assert "when the model has been fetched" in str(summary(wizard))
     wizard = wizard_of(tmp_path, tiny_model, "a,b\n1,2\n")  # columns that say nothing
     assert request(wizard) is None
     other = Request("model", "x")
@@ -220,3 +223,13 @@ def test_errors_of_the_machine_are_raised(tmp_path: Path, tiny_model: Path, monk
     assert asked is not None
     with pytest.raises(ProblemError):
         looking.check(dict(asked.options))
+
+
+def test_a_start_nevertheless_is_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was answered reaches the run: `--force` of the command line."""
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(tasks, "_launch", lambda config, progress, **options: told.append(options) or {})
+    answers = ProjectAnswers(folder=tmp_path, model="smollm2-135m", sample="qa")
+    for anyway in (True, False):
+        tasks.start(answers, "cpu", False, "", anyway, quiet)
+    assert [options["force"] for options in told] == [True, False]
