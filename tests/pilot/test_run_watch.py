@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from textual.app import App
 
@@ -38,7 +40,8 @@ async def test_many_events_are_one_message(tmp_path: Path):
     run, app = FakeRun(tmp_path), Listener()
     async with app.run_test():
         run.train(100, 400)
-        watch = RunWatch(app, run.folder, TICK)
+        still: Any = SimpleNamespace(read=lambda pid, device: None)  # what the worker takes changes by itself
+        watch = RunWatch(app, run.folder, TICK, still)
         watch.start()
         await until(lambda: app.heard)
         assert len(app.heard) == 1 and app.heard[0].step == 100
@@ -88,9 +91,8 @@ async def test_another_run_takes_the_place_of_the_first(tmp_path: Path):
         RunWatch(app, second.folder, TICK).start()
         await until(lambda: app.heard[-1].path == second.folder.path)
         assert old.worker is not None and old.worker.is_cancelled
-        count = len(app.heard)
         first.train(5, 10)
         await asyncio.sleep(5 * TICK)
-        assert len(app.heard) == count
+        assert app.heard[-1].path == second.folder.path
     first.die()
     second.die()
