@@ -98,7 +98,7 @@ class HardwareScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """The other language is offered in its own name."""
-        return [("Enter", _("go on")), ("r", _("look again")), ("l", other_language())]
+        return [("Enter", _("go on")), ("Esc", _("back")), ("r", _("look again")), ("l", other_language())]
 
     def action_look_again(self) -> None:
         """After something was mended, or to see who is on the cards now."""
