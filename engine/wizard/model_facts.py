@@ -82,7 +82,7 @@ def _template(found: dict[str, Any], answered: str) -> Phrase:
     if answered and answered != "auto":
         return Phrase("{name}, as you set it", {"name": answered})
     if found.get("own"):
-        name = found.get("template") or found.get("family")
+        name = found.get("template") or found.get("turns")
         return Phrase("its own ({name})", {"name": name}) if name else Phrase("its own")
     return Phrase("none: see Settings")
 

@@ -16,7 +16,7 @@ from engine.builtin_model import is_builtin
 from engine.errors import ConfigError
 from engine.hub_refusals import asked
 from engine.model_hub import card, hub_config
-from engine.models import ModelFolder, commit_of, find_model, read_json
+from engine.models import ModelFolder, find_model, read_json
 
 CARD_LENGTH = 4000  # characters of a README.md
 _LICENCE = re.compile(r"^license(?:_name)?:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
@@ -41,7 +41,7 @@ def look(name: str, *, ask: bool = False) -> dict[str, Any]:
 
     here: whether its weights are on this machine. bytes: of them. parameters, dtype, max_positions, model_type,
     licence: where they are known. gated: whether the hub asks for consent. template: the shipped one that is known to
-    be its; own: whether it brings a chat template, `family` names how that writes turns. tuned: instruct or base, None
+    be its; own: whether it brings a chat template, `turns` names how that writes turns. tuned: instruct or base, None
     where nothing says. shape: its `ModelShape` as plain values; None where config.json does not say, `unknown` are then
     the problems.
     """
@@ -74,8 +74,7 @@ def _of_folder(found: ModelFolder, known: bool) -> dict[str, Any]:
         "max_positions": found.max_positions,
         "model_type": found.model_type,
         "own": bool(text),
-        "family": family(text),
-        "hub": commit_of(found.path) is not None,
+        "turns": family(text),
     }
     if not known:
         facts |= {"licence": _licence(found.path), "tuned": tuned(found.name, bool(text))}
@@ -98,7 +97,7 @@ def _of_hub(name: str) -> dict[str, Any]:
         "licence": found.licence,
         "gated": found.gated,
         "own": bool(found.chat_template),
-        "family": family(found.chat_template),
+        "turns": family(found.chat_template),
         "tuned": tuned(name, talks),
     }
 

@@ -215,7 +215,7 @@ def fresh(cwd: Path) -> Path:
 HUB = {"name": "a/b", "endpoint": "https://huggingface.co", "via": "", "reason": "no network"}
 MISSING = Problem("model_unreachable", HUB)
 FAR = {"here": False, "bytes": 16_400_000_000, "parameters": 8_190_735_360, "dtype": "BF16", "max_positions": 32768}
-FAR |= {"model_type": "qwen3", "licence": "apache-2.0", "own": True, "family": "ChatML", "tuned": True, "unknown": []}
+FAR |= {"model_type": "qwen3", "licence": "apache-2.0", "own": True, "turns": "ChatML", "tuned": True, "unknown": []}
 OUT_OF_MEMORY = Problem("chat_oom", {"reason": "Tried to allocate 2.00 GiB."})
 EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "hardware": ({}, to("hardware")),

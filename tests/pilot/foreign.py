@@ -36,7 +36,7 @@ CONTROLS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 
 FOREIGN = frozenset(
     (
         *("name", "title", "label", "folder", "columns", "mapping", "preview", "examples", "reason", "text", "says"),
-        *("licence", "family", "dtype", "model_type", "values"),
+        *("licence", "turns", "model_type", "values"),
         *("question", "base", "tuned", "answer", "sample", "path", "file", "unit", "params", "outputs", "lines"),
     )
 )

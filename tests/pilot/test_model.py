@@ -232,7 +232,7 @@ async def test_foreign_words_of_a_model_do_nothing(cwd: Path) -> None:
     """A licence, a type or a name may hold anything."""
     odd = "[/x] \x1b]52;c;eA==\x07 {oops} \u202e" + "x" * 300
     facts = {"name": odd, "here": True, "bytes": 5, "parameters": 7, "dtype": odd, "model_type": odd, "licence": odd}
-    facts |= {"own": True, "family": odd, "shape": None, "unknown": [], "tuned": None, "max_positions": 9}
+    facts |= {"own": True, "turns": odd, "shape": None, "unknown": [], "tuned": None, "max_positions": 9}
     app = app_of(cwd, FakeDesk(ONE_GPU, {"model": facts}))
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="model")

@@ -171,6 +171,17 @@ def test_a_template_lies_in_one_of_several_places(tmp_path: Path, file: str, sai
     assert own_template(tmp_path / "none") == family("") == ""
 
 
+def test_a_config_that_says_anything_costs_nothing(tmp_path: Path) -> None:
+    """Half a character, control codes: the answer has to survive the way to the wizard and be drawn."""
+    folder = model(tmp_path / "odd", model_type="\ud83d\x1b]0;t\x07" + "x" * 500, torch_dtype="\ud83d")
+    found = find("model", str(folder))
+    wizard = typed(tmp_path)
+    assert wizard.answer("model", "folder") == wizard.answer("model_folder", str(folder)) == []
+    wizard.learn(Request("model", str(folder)), found)
+    assert wizard.shape() is not None and len(traits(wizard)) == 6
+    assert "\x1b" not in "".join(value.say() for _name, value in traits(wizard))
+
+
 # The hub
 
 
