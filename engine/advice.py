@@ -28,9 +28,7 @@ ADVICE: tuple[Advice, ...] = (
             Phrase("Lower cutoff_len to what your rows need; sft-wizard data check FILE shows their lengths."),
             Phrase("Without quantization_bit, where the model fits without it."),
             Phrase("disable_gradient_checkpointing open, so that layers are computed twice only where they must be."),
-            Phrase(
-                "The warning on padded batches in the log names a setting that costs speed, such as neftune_noise_alpha."
-            ),
+            Phrase("A warning on padded batches in the log names what costs speed, such as neftune_noise_alpha."),
         ),
         "speed fast time hours",
     ),
