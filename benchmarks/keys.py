@@ -41,7 +41,8 @@ def main() -> None:
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, 2 shared CPU cores, Python {sys.version.split()[0]}, "
         f"textual {version('textual')}, on a machine that did other things as well. Processor time of this "
-        f"process from a key until all that follows from it has been drawn (without a terminal, at 80×24); aimed at: {LIMIT:.2f} s.",
+        "process from a key until all that follows from it has been drawn (without a terminal, at 80×24); aimed at: "
+        f"{LIMIT:.2f} s.",
         "",
         "| screen | keys | median, s | worst, s |",
         "|---|---|---|---|",

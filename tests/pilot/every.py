@@ -8,7 +8,8 @@ A row is what `opened` is given, and how to get there:
   way.
 - run: makes the run that is watched in a folder. chat: makes what is talked to.
 
-test_screens.py (every size, both languages, `make golden`), test_every.py (hostile text) and test_colours.py follow.
+test_screens.py (every size, both languages, `make golden`), test_hostile.py (text from outside), test_keys.py and
+test_imports.py follow.
 """
 
 from __future__ import annotations

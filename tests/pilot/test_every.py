@@ -1,4 +1,4 @@
-"""Text from outside on every screen, the terminal's cursor, and what is ours instead of Textual's."""
+"""The frame of every screen: the terminal's cursor, the footer, what closes, and what is ours instead of Textual's."""
 
 from __future__ import annotations
 
@@ -6,27 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.cells import cell_len
 from textual.widgets import Input
 
-from tests.pilot.every import EVERY, SIZES, opened, resized, settled
-from tests.pilot.foreign import CONTROLS, LONG
+from tests.pilot.every import opened, settled
 from tui.screens import StepScreen
 from tui.screens.modal import Modal
 from tui.widgets.footer import footer_lines
 from tui.widgets.picker import Picker
-
-
-@pytest.mark.parametrize("name", EVERY)
-async def test_text_from_outside_is_text(name: str, cwd: Path) -> None:
-    """In names, rows, answers, log lines and problems: nothing is markup, nothing reaches the terminal as a command."""
-    async with opened(name, cwd, foreign=LONG) as (pilot, app):
-        for columns, rows in (SIZES[0], SIZES[-1]):
-            shown = await resized(pilot, columns, rows)
-            assert not CONTROLS & set(shown.replace("\n", "")), [hex(ord(sign)) for sign in CONTROLS & set(shown)]
-            assert not any(0xD800 <= ord(sign) < 0xE000 for sign in shown)
-            assert all(cell_len(line) <= columns for line in shown.split("\n"))
-        assert app.crash is None
 
 
 async def test_the_palette_of_textual_does_not_open(cwd: Path) -> None:
