@@ -179,7 +179,9 @@ def forecast_job(
     trained = 0
     if job.train and config and config.do_train:
         base = find_base(config)
-        found = replace(found, config=config, model=config.model_name_or_path, problems=(*found.problems, *base.problems))
+        found = replace(
+            found, config=config, model=config.model_name_or_path, problems=(*found.problems, *base.problems)
+        )
         data = _data(job, base, count, counted, listen)
         found = replace(found, data=data.shape, problems=(*found.problems, *data.problems))
         if base.shape is not None:

@@ -26,7 +26,7 @@ async def finish(pilot: Any, started: Started) -> None:
     app = pilot.app
     app.started, app.run_folder = started, started.run
     app.go("finish")
-    await until(pilot, lambda: "What was made" in screen_text(app))
+    await until(pilot, lambda: getattr(app.screen, "found", None) is not None)
 
 
 async def test_everything_is_said_and_nothing_is_cut(cwd: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from engine.runs.curve import Curve
 
 
@@ -31,7 +33,7 @@ def test_what_is_seen_between_two_halvings_is_evenly_spread() -> None:
     for step in range(1000):
         curve.add(step, float(step))
     steps = [step for step, _ in curve.points()]
-    gaps = [after - before for before, after in zip(steps, steps[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(steps)]
     assert max(gaps) <= 2 * 1000 / len(steps) + 16
 
 

@@ -16,8 +16,8 @@ import pytest
 from engine import builtin_model as builtin
 from engine.config.jobs import load_job
 from engine.errors import ConfigError, EnvironmentProblem, Problem, ProblemError
-from engine.messages import render
 from engine.hub_refusals import hub_reason
+from engine.messages import render
 from engine.models import (
     commit_of,
     find_model,

@@ -141,9 +141,7 @@ class FileScreen(Modal[Chosen | None]):
             lines.append(_("Nothing here can be used."))
         kinds = _(", ").join(suffix.removeprefix(".") for suffix in self.wanted.suffixes)
         if found.others and kinds:
-            lines.append(
-                _("not shown: {count} that are none of {kinds}").format(count=found.others, kinds=kinds)
-            )
+            lines.append(_("not shown: {count} that are none of {kinds}").format(count=found.others, kinds=kinds))
         if (entry := self._entry()) and entry.reason:
             lines.append(_("! {name}: {reason}").format(name=one_line(entry.name, LONGEST), reason=clean(entry.reason)))
         return lines

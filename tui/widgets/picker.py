@@ -208,8 +208,10 @@ class Picker(ScrollView, can_focus=True):
             self.scroll_to(y=y, animate=False, immediate=True)
 
     def on_resize(self) -> None:
-        """The current row stays in sight."""
+        """The current row stays in sight, with all that stand before it where there is room."""
         self.virtual_size = Size(self.size.width, len(self.rows))
+        if self.place < self.size.height:
+            self.scroll_to(y=0, animate=False, immediate=True)
         self._follow()
 
 
