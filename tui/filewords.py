@@ -39,7 +39,7 @@ def tree_words(wizard: Wizard, tree: Tree) -> str:
         return ""
     rows = _tree_rows(tree)
     width = max(len(shown) for shown, _state in rows)
-    lines = [_("Files in {folder}:").format(folder=one_line(wizard.folder()))]
+    lines = [_("Files in {folder}:").format(folder=one_line(wizard.value("project")))]
     for shown, state in rows:
         words = translate(FILE_STATES[state_of(wizard, state)]) if state else ""
         lines.append(f"  {shown:{width}}  {words}".rstrip())
