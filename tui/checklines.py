@@ -10,10 +10,13 @@ from rich.cells import cell_len
 from engine.doctor.check import Check, Status
 from engine.text import one_line
 from tui.words import noop, say, translate
-from tui.wrapping import wrap
+from tui.wrapping import fit, wrap
 
 WORDS: dict[Status, str] = {"ok": noop("ok"), "warn": noop("warning"), "fail": noop("FAILED")}
 GAP = 2
+LONGEST_TITLE = 30  # cells
+LEAST = 20  # cells for what was found, however narrow the window is
+LONGEST = 600  # characters of what was found or of a remedy
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,15 @@ def check_lines(checks: Sequence[Check], width: int) -> list[CheckLine]:
     if not checks:
         return []
     first = max(cell_len(translate(WORDS[check.status])) for check in checks) + GAP
-    second = max(cell_len(say(check.title)) for check in checks) + GAP
+    titles = [fit(say(check.title), LONGEST_TITLE) for check in checks]
+    second = max(cell_len(title) for title in titles) + GAP
+    room = max(width - first - second, LEAST)
     lines = []
-    for check in checks:
-        told = wrap(one_line(say(check.finding)), width - first - second)
-        remedy = one_line(say(check.remedy))
-        told += wrap(f"-> {remedy}", width - first - second) if remedy and check.status != "ok" else []
-        word, title = translate(WORDS[check.status]), say(check.title)
+    for check, title in zip(checks, titles, strict=True):
+        told = wrap(one_line(say(check.finding), LONGEST), room)
+        remedy = one_line(say(check.remedy), LONGEST)
+        told += wrap(f"-> {remedy}", room) if remedy and check.status != "ok" else []
+        word = translate(WORDS[check.status])
         for number, line in enumerate(told):
             start = (_padded(word, first), _padded(title, second)) if number == 0 else (" " * first, " " * second)
             lines.append(CheckLine(check.status, start[0], start[1] + line))

@@ -5,7 +5,6 @@ python -m engine.data.count, a run's train part as JSON on stdin; answers as `re
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from engine.data.gate import gate
 from engine.data.histogram import Lengths
 from engine.data.prepare import prepare
 from engine.data.review_work import serve
+from engine.data.steps import steps_per_epoch, total_steps
 
 
 def count(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
@@ -60,20 +60,6 @@ def count(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[st
 def sample_lengths(encoded: Encoded) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Tokens of each sample (samples,), of those inside packed rows too."""
     return np.diff(encoded.offsets if encoded.parts is None else encoded.parts)
-
-
-def steps_per_epoch(samples: int, config: TrainConfig) -> int:
-    """Optimiser steps of one pass, as transformers' Trainer counts them."""
-    return max(
-        1, math.ceil(math.ceil(samples / config.per_device_train_batch_size) / config.gradient_accumulation_steps)
-    )
-
-
-def total_steps(samples: int, config: TrainConfig) -> int:
-    """Optimiser steps of the whole run."""
-    if config.max_steps > 0:
-        return config.max_steps
-    return math.ceil(steps_per_epoch(samples, config) * config.num_train_epochs)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.schema import TrainConfig
-from engine.data.count import steps_per_epoch, total_steps
+from engine.data.steps import steps_per_epoch, total_steps
 from engine.errors import ConfigError
 from engine.runs.events import read_events
 from engine.runs.folder import RunFolder

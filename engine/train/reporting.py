@@ -53,7 +53,7 @@ class Reporter(TrainerCallback):
         # With fp16 the scaler itself skips a step whose gradients overflow.
         if not args.fp16 and not torch.isfinite(norm):
             raise RunError(Problem("nan_gradient", {"step": state.global_step + 1}))
-        if state.global_step == 0 and norm == 0:
+        if state.global_step == 0 and norm == 0 and self.trainer.step_loss > 0:  # 0 where it holds no label at all
             raise RunError(Problem("no_gradient", {"loss": round(self.trainer.step_loss, 4)}))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

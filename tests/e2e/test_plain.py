@@ -68,6 +68,7 @@ def test_leaving_keeps_what_was_typed(tmp_path: Path, term: str, key: str) -> No
         answer(shell, "Name on the hub:", "no name")
         shell.wait("error:")
         choose(shell, "Model, number [", "SmolLM2-135M-Instruct")
+        answer(shell, "Download it now, yes or no [no]:")
         shell.wait("Data, number [1]:")
         shell.keys(key)
         shell.wait("Your answers are kept, up to the step Data.", "sft-wizard --plain", "exit code 130")

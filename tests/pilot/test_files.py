@@ -143,7 +143,10 @@ async def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 async def test_odd_names_do_no_harm(tmp_path: Path) -> None:
     """Whatever a name holds, it is text in one line, and what is chosen is the file itself."""
-    odd = [os.fsdecode(text.replace("/", "|").encode()[:200] + b".csv") for text in HOSTILE.values()]
+    odd = [
+        os.fsdecode(text.replace("/", "|").encode(errors="replace").replace(b"\0", b"?")[:200] + b".csv")
+        for text in HOSTILE.values()
+    ]
     odd.append(os.fsdecode(b"\xff\xfe.csv"))
     for name in odd:
         (tmp_path / name).write_text("x")

@@ -22,7 +22,13 @@ def assert_harmless(shown: str, columns: int) -> None:
     assert all(cell_len(line) <= columns for line in shown.split("\n"))
 
 
-@pytest.mark.parametrize("name", EVERY)
+# One of each kind of widget; the others, which may take a minute together, with the slow tests.
+SAMPLED = {"start_again", "model_folder", "data_rows", "settings", "review_differences", "run_bad_data", "chat", "runs"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SAMPLED else pytest.param(name, marks=pytest.mark.slow) for name in EVERY]
+)
 async def test_text_from_outside_is_text(name: str, cwd: Path) -> None:
     """In names, rows, answers, log lines and problems, of over 100 kB."""
     async with opened(name, cwd, foreign=LONG) as (pilot, app):

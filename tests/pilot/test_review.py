@@ -48,7 +48,7 @@ async def test_the_tree_and_the_yaml_are_pages(cwd: Path) -> None:
         await straight(pilot, "review")
         await pilot.press("t")
         await until(pilot, lambda: "run_pipeline.py" in screen_text(app) and "train_config.yaml" in screen_text(app))
-        assert str(cwd / "mine") in screen_text(app) and "new" in screen_text(app)
+        assert "Files in mine" in screen_text(app) and "new" in screen_text(app)
         await pilot.press("escape", "y")
         await until(pilot, lambda: "project: mine" in screen_text(app))
         assert isinstance(app.screen, TextPane) and "lora_rank: 8" in app.screen.text

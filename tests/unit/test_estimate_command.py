@@ -170,7 +170,7 @@ def test_an_empty_gpu_memory_is_refused_like_any_other_nonsense(tmp_path: Path) 
 
 def test_a_dry_run_says_it_in_short(tmp_path: Path) -> None:
     lines = list(short_lines(of(tmp_path, BIG, 12.0)))
-    assert lines[0].startswith("memory: Does not fit: ")
+    assert lines[0].startswith("memory: does not fit, ")
     assert lines[-1] == "to make it fit: quantization_bit=8"
     fits = list(short_lines(of(tmp_path, BIG, 40.0)))
     assert len(fits) == 2

@@ -127,13 +127,20 @@ def test_a_dtype_in_the_config_wins_over_the_files(tmp_path: Any) -> None:
     assert read_shape(tmp_path).dtype == "float32"
 
 
-@pytest.mark.parametrize("damage", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\xff" * 64])
-def test_damaged_weights_are_the_error_that_there_is(tmp_path: Any, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (b"", "weights_damaged"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "weights_pointer"),
+        (b"\xff" * 64, "weights_damaged"),
+    ],
+)
+def test_damaged_weights_are_the_error_that_there_is(tmp_path: Any, damage: bytes, code: str) -> None:
     folder(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(damage)
     with pytest.raises(ConfigError) as caught:
         read_shape(tmp_path)
-    assert caught.value.problems[0].code == "weights_damaged"
+    assert caught.value.problems[0].code == code
 
 
 def test_a_folder_without_weights_yet(tmp_path: Any) -> None:

@@ -18,8 +18,8 @@ from engine.project import (
     apply_project,
     plan_project,
     sample,
-    samples,
 )
+from engine.samples import samples
 from engine.text import Phrase
 
 CPU = Hardware((), Phrase("no GPU in this test"))
@@ -171,7 +171,7 @@ def test_samples_are_complete() -> None:
     assert "identity" in samples()
     for name in samples():
         found = sample(name)
-        assert found.title and 1 <= len(found.questions) <= 5 and json.loads(found.rows)
+        assert found.title and 1 <= len(found.questions) <= 5 and json.loads(found.rows())
     with pytest.raises(ConfigError) as caught:
         sample("none")
     assert caught.value.problems[0].params["known"] == list(samples())

@@ -80,7 +80,8 @@ def test_models_that_cannot_be_used(tmp_path: Path) -> None:
     assert refused("model", str(tmp_path / "adapter")) == ["model_is_adapter"]
     assert refused("model", str(tmp_path)) == ["model_folder_incomplete"]
     assert refused("model", str(tmp_path / "missing")) == ["model_missing"]
-    assert refused("model", "owner/name") == ["model_offline"]
+    assert not find("model", "owner/name")["known"]  # the hub is asked by name only
+    assert refused("hub", "owner/name") == ["model_offline"]
     assert refused("model", "no name") == ["model_missing"]
 
 
@@ -192,7 +193,7 @@ def test_a_start_goes_on_when_the_wizard_is_gone_and_its_terminal_too(tmp_path: 
     """The link drops in the second after Start was pressed: the run is there all the same."""
     wizard = filled(tmp_path, tiny_model)
     answers = msgspec.to_builtins(wizard.begin(), enc_hook=str)
-    asked = {"do": "start", "answers": answers, "preset": "cpu", "force": False, "gpu": ""}
+    asked = {"do": "start", "answers": answers, "preset": "cpu", "force": False, "gpu": "", "anyway": False}
     process = subprocess.Popen(
         python_module("engine.wizard.tasks"),
         stdin=subprocess.PIPE,
