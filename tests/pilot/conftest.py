@@ -15,8 +15,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _home(private_home: Path) -> None:
+def _home(private_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No draft and no run of the person who runs the tests is seen, none of theirs is touched."""
+    monkeypatch.setattr("sys.argv", ["sft-wizard"])  # as which screens name the tool
 
 
 @pytest.fixture
