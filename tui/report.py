@@ -211,5 +211,7 @@ def plan_words(event: Mapping[str, Any]) -> str:
     """How an optimiser step was planned, of a run's `step` event; empty where it does not say."""
     if not event.get("budget"):
         return ""
+    if not event.get("recompute"):
+        return _("up to {row} tokens at a time").format(row=event["budget"])
     line = _("{row} tokens at a time, {recompute} of {layers} layers computed again in backward")
-    return line.format(row=event["budget"], recompute=event.get("recompute", 0), layers=event.get("layers", "?"))
+    return line.format(row=event["budget"], recompute=event["recompute"], layers=event.get("layers", "?"))
