@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
+Disk = namedtuple("Disk", ("total", "used", "free"))
 GOLDEN = Path(__file__).parents[1] / "golden" / "screens"
 
 
@@ -18,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _home(private_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No draft and no run of the person who runs the tests is seen, none of theirs is touched."""
     monkeypatch.setattr("sys.argv", ["sft-wizard"])  # as which screens name the tool
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Disk(100 * 10**9, 31_100_000_000, 68_900_000_000))
 
 
 @pytest.fixture

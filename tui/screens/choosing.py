@@ -136,6 +136,8 @@ class ChoiceScreen(StepScreen):
             self.wizard_app.wizard.answer(typed.id, field.value)
         if field.has_focus:
             self.query_one("#choices").focus()
+            self.wizard_app.find(self.step)
+            self.refresh_body()
         else:
             super().action_back()
 
