@@ -85,6 +85,7 @@ def local(svg: str) -> str:
 
 def main(names: Sequence[str]) -> None:
     """Record all, or those that are named."""
+    sys.argv[:] = ["sft-wizard"]  # as the screens name the tool
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
