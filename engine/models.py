@@ -15,7 +15,7 @@ from engine.config.schema import MergeConfig, TrainConfig
 from engine.errors import ConfigError, Problem
 from engine.hub_refusals import asked, folder_of, is_hub_name
 from engine.model_hub import download
-from engine.text import Phrase
+from engine.text import Phrase, parameter_words
 
 Progress = Callable[[Phrase, int, int], None]  # (what, bytes done, bytes in all; 0 when unknown)
 
@@ -39,8 +39,7 @@ class ModelFolder:
     @property
     def size(self) -> str:
         """Parameters in a person's words: 135M, 7.6B."""
-        count = self.parameters
-        return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+        return parameter_words(self.parameters)
 
 
 def inspect_model(path: Path, name: str | None = None) -> ModelFolder:

@@ -30,6 +30,11 @@ def one_line(text: object, limit: int | None = None) -> str:
     return clean(" ".join(str(text).split()), limit)
 
 
+def parameter_words(count: int) -> str:
+    """A model's parameters as they are spoken of: 135M, 7.6B."""
+    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+
+
 @dataclass(frozen=True)
 class Phrase:
     """Words for a person as a value: an English template, which a front end translates, and what fills it.

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from engine.doctor.check import Check, Status
+from engine.doctor.check import STATUS_WORDS, Check, Status
 from engine.text import one_line
-from tui.words import noop, say, translate
-from tui.wrapping import fit, wrap
+from tui.words import say
+from tui.wrapping import fit, pad, wrap
 
-WORDS: dict[Status, str] = {"ok": noop("ok"), "warn": noop("warning"), "fail": noop("FAILED")}
 GAP = 2
 LONGEST_TITLE = 30  # cells
 LEAST = 20  # cells for what was found, however narrow the window is
@@ -32,7 +31,7 @@ def check_lines(checks: Sequence[Check], width: int) -> list[CheckLine]:
     """All of them, at a width in cells."""
     if not checks:
         return []
-    first = max(cell_len(translate(WORDS[check.status])) for check in checks) + GAP
+    first = max(cell_len(say(STATUS_WORDS[check.status])) for check in checks) + GAP
     titles = [fit(say(check.title), LONGEST_TITLE) for check in checks]
     second = max(cell_len(title) for title in titles) + GAP
     room = max(width - first - second, LEAST)
@@ -41,12 +40,8 @@ def check_lines(checks: Sequence[Check], width: int) -> list[CheckLine]:
         told = wrap(one_line(say(check.finding), LONGEST), room)
         remedy = one_line(say(check.remedy), LONGEST)
         told += wrap(f"-> {remedy}", room) if remedy and check.status != "ok" else []
-        word = translate(WORDS[check.status])
+        word = say(STATUS_WORDS[check.status])
         for number, line in enumerate(told):
-            start = (_padded(word, first), _padded(title, second)) if number == 0 else (" " * first, " " * second)
+            start = (pad(word, first), pad(title, second)) if number == 0 else (" " * first, " " * second)
             lines.append(CheckLine(check.status, start[0], start[1] + line))
     return lines
-
-
-def _padded(text: str, cells: int) -> str:
-    return text + " " * (cells - cell_len(text))

@@ -9,6 +9,7 @@ from engine.errors import EXIT_ENVIRONMENT, EXIT_OK, packed, unpacked
 from engine.text import NOTHING, Phrase
 
 Status = Literal["ok", "warn", "fail"]
+STATUS_WORDS: dict[Status, Phrase] = {"ok": Phrase("ok"), "warn": Phrase("warning"), "fail": Phrase("FAILED")}
 
 
 @dataclass(frozen=True)

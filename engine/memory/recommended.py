@@ -15,6 +15,7 @@ from engine.builtin_model import is_builtin
 from engine.config.reading import parse_document
 from engine.hardware import GIB
 from engine.memory.shape import ModelShape, shape_of
+from engine.text import parameter_words
 
 Language = Literal["en", "zh"]
 
@@ -50,8 +51,7 @@ class RecommendedModel:
     @property
     def size(self) -> str:
         """Parameters in a person's words: 135M, 7.6B."""
-        count = self.parameters
-        return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+        return parameter_words(self.parameters)
 
     def shape(self) -> ModelShape:
         """Its sizes for an estimate before anything is downloaded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.doctor.check import Check
+from engine.doctor.check import STATUS_WORDS, Check
 from engine.hardware.report import Hardware
 from engine.text import Phrase
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # Beginnings of the ids that are always told, in this order after what is not well; of the others only the latter.
 TOLD = ("gpu", "torch", "processor", "memory", "folder.cwd", "hub", "python", "packages")
-STATUS = {"ok": Phrase("ok"), "warn": Phrase("warning"), "fail": Phrase("FAILED")}
 NO_GPU = Phrase(
     "Training goes on the processor, many times slower than on a GPU. The built-in model learns a shipped sample in "
     "minutes; a model of some billion parameters would take days."
@@ -43,7 +42,7 @@ def check_lines(wizard: Wizard) -> list[Phrase]:
     machine = wizard.found("hardware")
     lines = advice(machine.hardware) if machine else []
     for check in checks(wizard):
-        told = {"status": STATUS[check.status], "title": check.title, "finding": check.finding}
+        told = {"status": STATUS_WORDS[check.status], "title": check.title, "finding": check.finding}
         lines.append(Phrase("{status}: {title}: {finding}", told))
         if check.remedy.text and check.status != "ok":
             lines.append(Phrase("  -> {remedy}", {"remedy": check.remedy}))

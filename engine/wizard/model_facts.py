@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.text import Phrase, verbatim
+from engine.text import Phrase, parameter_words, verbatim
 from engine.wizard.memory import Need, need
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def lines(wizard: Wizard) -> list[Phrase]:
 
 def _parameters(found: dict[str, Any]) -> Phrase:
     count = found.get("parameters")
-    return Phrase("{count} parameters", {"count": count_words(count)}) if count else UNKNOWN
+    return Phrase("{count} parameters", {"count": parameter_words(count)}) if count else UNKNOWN
 
 
 def _context(found: dict[str, Any]) -> Phrase:
@@ -85,11 +85,6 @@ def _template(found: dict[str, Any], answered: str) -> Phrase:
         name = found.get("template") or found.get("turns")
         return Phrase("its own ({name})", {"name": name}) if name else Phrase("its own")
     return Phrase("none: see Settings")
-
-
-def count_words(count: int) -> str:
-    """Parameters in a person's words: 135M, 7.6B."""
-    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
 
 
 def dtype_words(dtype: str) -> str:

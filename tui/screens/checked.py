@@ -9,7 +9,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
@@ -20,9 +19,9 @@ from engine.errors import Problem
 from engine.wizard.inspection import Inspection
 from tui.beside import beside
 from tui.rowspage import Line, report_words, row_facts, row_lines, row_title
-from tui.screens.modal import Modal
 from tui.screens.pane import TextPane
 from tui.widgets import Words
+from tui.widgets.footer import key_line
 from tui.words import _, problem_text
 
 Rows = tuple[RowView, ...]
@@ -66,16 +65,13 @@ class Marked(Widget):
         return max(len(self.lines), 1)
 
 
-class RowsPane(Modal[None]):
+class RowsPane(TextPane):
     """One row at a time. fetch: the rows from a place on, which may take its time; it raises ProblemError."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "close", show=False),
         Binding("right,n", "go(1)", show=False),
         Binding("left,p", "go(-1)", show=False),
         Binding("t", "tokens", show=False),
-        Binding("pagedown", "scroll(1)", show=False),
-        Binding("pageup", "scroll(-1)", show=False),
     ]
 
     @dataclass
@@ -86,7 +82,7 @@ class RowsPane(Modal[None]):
         problems: tuple[Problem, ...] = ()
 
     def __init__(self, found: Inspection, fetch: Callable[[int], Rows], *, ascii_only: bool):
-        super().__init__()
+        super().__init__("", "")
         self.rows = {view.number: view for view in found.rows}
         self.total = found.rows[0].rows
         self.cutoff = found.review.cutoff_len if found.review else None
@@ -95,18 +91,13 @@ class RowsPane(Modal[None]):
         self.wanted = 0  # number of a row that is on its way
         self.problems: tuple[Problem, ...] = ()
 
-    def compose(self) -> ComposeResult:
-        """Which row, what there is to know of it, the row, the keys."""
-        with Vertical(id="pane"):
-            yield Words(id="pane-title")
-            yield Words(id="row-facts")
-            with VerticalScroll(id="pane-text"):
-                yield Marked()
-            yield Words(id="pane-keys")
+    def above(self) -> ComposeResult:
+        """What there is to know of the row."""
+        yield Words(id="row-facts")
 
-    def on_mount(self) -> None:
-        """The arrows up and down scroll at once."""
-        self.query_one("#pane-text").focus()
+    def content(self) -> ComposeResult:
+        """The row itself."""
+        yield Marked()
 
     def on_resize(self) -> None:
         """Lines of the width there is."""
@@ -122,7 +113,7 @@ class RowsPane(Modal[None]):
         self.query_one("#row-facts", Words).show("\n".join([self._legend(), *facts]))
         width = self.size.width - MARGIN
         self.query_one(Marked).show(row_lines(view, width, tokens=self.tokens, ascii_only=self.ascii_only))
-        self.query_one("#pane-keys", Words).show(self.hint_line())
+        self.query_one("#pane-keys", Words).show(self.keys())
 
     def _legend(self) -> str:
         mark = "|" if self.ascii_only else "┃"
@@ -132,11 +123,10 @@ class RowsPane(Modal[None]):
             return words.format(mark=mark, space=space)
         return _("{mark} is learnt, the rest only read.").format(mark=mark)
 
-    def hint_line(self) -> str:
-        """The keys in one line."""
+    def keys(self) -> str:
+        """What the keys do."""
         other = _("text") if self.tokens else _("tokens")
-        keys = [("← →", _("other rows")), ("↑ ↓", _("scroll")), ("t", other), ("Esc", _("close"))]
-        return "  ".join(f"{key} {words}" for key, words in keys)
+        return key_line([("← →", _("other rows")), ("↑ ↓", _("scroll")), ("t", other), ("Esc", _("close"))])
 
     def action_go(self, by: int) -> None:
         """The next row, or the one before."""
@@ -167,15 +157,6 @@ class RowsPane(Modal[None]):
         """Token by token, or as text."""
         self.tokens = not self.tokens
         self._draw()
-
-    def action_scroll(self, pages: int) -> None:
-        """What is longer than the screen."""
-        text = self.query_one("#pane-text")
-        text.scroll_relative(y=pages * (text.size.height - 1), animate=False)
-
-    def action_close(self) -> None:
-        """Back to the step."""
-        self.dismiss()
 
 
 def _dim(text: str) -> Content:

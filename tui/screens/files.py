@@ -20,6 +20,7 @@ from tui.beside import beside
 from tui.phases import size_words
 from tui.screens.modal import Modal
 from tui.widgets import Words
+from tui.widgets.footer import key_line
 from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_text
 
@@ -158,7 +159,7 @@ class FileScreen(Modal[Chosen | None]):
             (".", _("hidden")),
             ("/", _("type it")),
         ]
-        return "  ".join(f"{key} {words}" for key, words in [*keys, ("Esc", back)])
+        return key_line([*keys, ("Esc", back)])
 
     def on_key(self, event: events.Key) -> None:
         """What is typed filters; a dot with no filter shows hidden names, a slash begins a path."""

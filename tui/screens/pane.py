@@ -28,12 +28,16 @@ class TextPane(Modal[None]):
             yield Words(self.heading, id="pane-title")
             yield from self.above()
             with VerticalScroll(id="pane-text"):
-                yield Words(self.text, id="pane-words")
+                yield from self.content()
             yield Words(self.keys(), id="pane-keys")
 
     def above(self) -> ComposeResult:
         """What stands between title and text."""
         yield from ()
+
+    def content(self) -> ComposeResult:
+        """What scrolls."""
+        yield Words(self.text, id="pane-words")
 
     def keys(self) -> str:
         """What the keys do."""

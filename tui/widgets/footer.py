@@ -24,11 +24,16 @@ class Footer(Words):
     def show_keys(self, keys: Sequence[Key]) -> None:
         """Other keys, the most important first; the last but one is help."""
         self.keys = tuple(keys)
-        self.show(GAP.join(_said(keys)))
+        self.show(key_line(keys))
 
     def lines(self, cells: int) -> list[str]:
         """At this width."""
         return footer_lines(self.keys, cells)
+
+
+def key_line(keys: Sequence[Key]) -> str:
+    """All of them in one line, however wide."""
+    return GAP.join(_said(keys))
 
 
 def footer_lines(keys: Sequence[Key], cells: int) -> list[str]:
