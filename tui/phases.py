@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.chat.needs import Needs
 
 PHASES = {
+    "": noop("Loading the libraries"),  # before the first that is told
     "tokenising": noop("Tokenising"),
     "estimating": noop("Estimating memory"),
     "loading": noop("Loading the model"),

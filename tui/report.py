@@ -14,6 +14,7 @@ from engine.text import Phrase, clean, one_line
 from tui.mergewords import merge_lines
 from tui.phases import duration as duration  # running.py and attaching.py take it from here
 from tui.phases import phase_title, step_title
+from tui.phasewords import data_words, model_words
 from tui.words import _, noop, problem_line, say, translate
 
 if TYPE_CHECKING:
@@ -115,15 +116,9 @@ class Report:
     def _on_log(self, event: dict[str, Any]) -> None:
         what = event.get("what")
         if what == "data":
-            parts = [_("{samples} samples, {tokens} tokens, {labelled} of them trained on, longest {longest}")]
-            parts += [_("{held_back} held back")] if event["held_back"] else []
-            parts += [_("from the cache")] if event["cached"] else []
-            self.say(_(", ").join(parts).format_map(event))
+            self.say(data_words(event))
         elif what == "model":
-            trained, total = event["trainable"] / 1e6, event["parameters"] / 1e6
-            share, device = 100 * trained / total, event["device"]
-            line = _("{trained:.2f}M of {total:.0f}M parameters are trained ({share:.2f} %) on {device}")
-            self.say(line.format(trained=trained, total=total, share=share, device=device))
+            self.say(model_words(event))
         elif what == "step":
             if event["micro_batches"] == "packed" and event["difference"] is not None:
                 line = _("Fast step checked on your model and data: largest relative loss difference {difference:.0e}")

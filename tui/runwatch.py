@@ -17,6 +17,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.view import RunView, Snapshot
 
 LOAD_SECONDS = 2.0  # between two questions to the driver
+BEAT_SECONDS = 2.0  # a run that goes on is news this often, because its time goes on
 HERE = ("running", "stopping")  # states in which a run's pid counts on this machine
 RUN_GROUP = "run"  # of the app's workers
 
@@ -45,15 +46,10 @@ class RunReading(Message):
         return isinstance(message, RunReading | RunChanged)
 
 
-def over(snapshot: Snapshot) -> bool:
-    """Whether nothing more will happen. Of a run on another machine that falls silent one cannot know."""
-    return bool(snapshot.outcome) or (not snapshot.status.alive and snapshot.status.state != "elsewhere")
-
-
 class RunWatch:
     """Reads in a thread of the app, not of a screen: screens come and go. Posts RunChanged to the app.
 
-    meter: whom to ask what the worker takes.
+    meter: whom to ask what the worker takes. clock: for the time between questions; wall: as events are dated.
     """
 
     def __init__(
@@ -63,8 +59,9 @@ class RunWatch:
         tick: float,
         meter: Meter | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ):
-        self.app, self.run, self.tick, self.clock = app, run, tick, clock
+        self.app, self.run, self.tick, self.clock, self.wall = app, run, tick, clock, wall
         self.meter = meter or Meter()
         self.worker: Worker[None] | None = None
         self._load: Load | None = None
@@ -89,15 +86,16 @@ class RunWatch:
                 return
             self.app.post_message(RunReading(share))
         seen: Snapshot | None = None
-        told: Load | None = None
+        told: tuple[Load | None, int] = (None, 0)
         while not worker.is_cancelled:
             with contextlib.suppress(OSError):  # a file that is being replaced; the next look finds it
                 snapshot = view.poll()
-                load = self.load(snapshot)
-                if snapshot is not seen or load != told:
-                    seen, told = snapshot, load
-                    self.app.post_message(RunChanged(replace(snapshot, load=load)))
-            if seen is not None and over(seen):
+                now = self.wall()
+                news = (self.load(snapshot), 0 if snapshot.over else int(now / BEAT_SECONDS))
+                if snapshot is not seen or news != told:
+                    seen, told = snapshot, news
+                    self.app.post_message(RunChanged(replace(snapshot, load=news[0], now=now)))
+            if seen is not None and seen.over:
                 return
             worker.cancelled_event.wait(self.tick)
 

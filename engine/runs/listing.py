@@ -11,8 +11,9 @@ from engine.builtin_model import ALIAS, is_builtin
 from engine.errors import ProblemError
 from engine.runs.events import read_events
 from engine.runs.folder import RunFolder
+from engine.runs.history import History
 from engine.runs.status import Status, status
-from engine.runs.view import History, peak_bytes
+from engine.runs.view import peak_bytes
 
 
 @dataclass(frozen=True)

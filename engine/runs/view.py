@@ -12,13 +12,12 @@ from typing import Any
 from engine.errors import Problem, ProblemError
 from engine.hardware.cgroups import kills_in
 from engine.hardware.load import Load
-from engine.runs.curve import Curve
 from engine.runs.events import Event, EventReader
 from engine.runs.folder import RunFolder
+from engine.runs.history import History, Phase, problem_of
 from engine.runs.lock import Place
-from engine.runs.status import Status, Tail, died_by_reboot, judge
+from engine.runs.status import Status, died_by_reboot, judge
 
-SMOOTHING = 0.9  # of the running mean over losses; TensorBoard's slider shows the same curve at this value
 LOG_LINES = 100
 PIECE = 1 << 20  # bytes of events that are read at a time
 AGE_STEP = 10.0  # seconds: where only the heartbeat tells, its age is news this often
@@ -34,7 +33,8 @@ class Snapshot:
     on a GPU what was allocated there. facts: `log` events by `what`.
     problems: why it failed or crashed, the cause first. outcome: done, stopped, failed, or empty while it goes on.
     changes: `key=value` that was set beside the file. config: the run's config.yaml, empty where it cannot be read.
-    load: what the worker takes right now, where the watcher asks for it.
+    load: what the worker takes right now, where the watcher asks for it; now: when that was, 0 where nobody asked.
+    phases: those that were, and the one that goes on; of a run that is over all have ended.
     """
 
     run: str
@@ -69,7 +69,22 @@ class Snapshot:
     outcome: str
     changes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
     load: Load | None = None
+    now: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen. Of a run on another machine that falls silent one cannot know."""
+        return bool(self.outcome) or (not self.status.alive and self.status.state != "elsewhere")
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds since the worker began, or that it took; None where nobody knows."""
+        if not self.phases:
+            return None
+        end = self.phases[-1].ended or self.now
+        return max(0.0, end - self.phases[0].began) if end else None
 
 
 class RunView:
@@ -152,6 +167,7 @@ class RunView:
             outcome=_outcome(past.closing),
             changes=_texts(self._config.get("overrides")),
             config=self._config,
+            phases=past.phases_until(past.last if over else None),
         )
 
     def _log_tail(self) -> tuple[str, ...]:
@@ -165,83 +181,11 @@ class RunView:
         return self._log[1]
 
 
-class History:
-    """Everything that the events of a run tell, one event at a time."""
-
-    def __init__(self) -> None:
-        self.steps: tuple[str, ...] = ()
-        self.phase, self.unit = "", ""
-        self.done = self.total = self.epoch = 0.0
-        self.step = self.steps_total = 0
-        self.loss: float | None = None
-        self.losses, self.smoothed = Curve(), Curve()
-        self.evals: list[tuple[int, float]] = []
-        self.learning_rate: float | None = None
-        self.tokens_per_second: float | None = None
-        self.eta: float | None = None
-        self.checkpoint: int | None = None
-        self.facts: dict[str, dict[str, Any]] = {}
-        self.warnings: list[Problem] = []
-        self.samples: list[dict[str, Any]] = []
-        self.proof: dict[str, Any] | None = None
-        self.outputs: dict[str, str] = {}
-        self.closing: Event | None = None
-        self._mean = 0.0
-
-    def tail(self) -> Tail:
-        """The part that a run's status needs."""
-        return Tail(self.step, self.steps_total, self.loss, self.closing)
-
-    def take(self, event: Event) -> None:
-        """Note one event. Types and members that are not known are ignored; ones that are missing show as nothing."""
-        match event["type"]:
-            case "step":
-                self._take_step(event)
-            case "progress":
-                self.done, self.total = event.get("done", 0), event.get("total", 0)
-                self.unit = event.get("unit", "")
-            case "phase":
-                self.phase, self.unit = str(event.get("name", "")), ""
-                self.done = self.total = 0.0
-                if self.phase == "training":
-                    self.step, self.steps_total = event.get("step", 0), event.get("total", 0)
-                    self.done, self.total, self.unit = self.step, self.steps_total, "steps"
-            case "log":
-                self.facts[str(event.get("what"))] = event
-            case "eval":
-                if event.get("loss") is not None:
-                    self.evals.append((event.get("step", 0), event["loss"]))
-            case "checkpoint":
-                self.checkpoint = event.get("step")
-            case "warning":
-                self.warnings.append(_problem(event))
-            case "sample":
-                self.samples.append(event)
-            case "proof":
-                self.proof = event
-            case "run_started":
-                self.steps = tuple(event.get("steps", ()))
-            case "finished" | "failed":
-                self.closing, self.outputs = event, event.get("outputs") or {}
-
-    def _take_step(self, event: Event) -> None:
-        self.step, self.steps_total = event.get("step", 0), event.get("total", 0)
-        self.done, self.total, self.unit = self.step, self.steps_total, "steps"
-        self.loss, self.learning_rate = event.get("loss"), event.get("lr")
-        self.epoch = event.get("epoch") or 0.0
-        self.tokens_per_second, self.eta = event.get("tokens_per_second"), event.get("eta")
-        if self.loss is not None:
-            self.losses.add(self.step, self.loss)
-            # Kingma and Ba 2015, section 3: divided by what the weights so far add up to.
-            self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * self.loss
-            self.smoothed.add(self.step, self._mean / (1 - SMOOTHING**self.losses.count))
-
-
 def problems(run: RunFolder, status: Status, closing: Event | None, here: Place) -> tuple[Problem, ...]:
     """Why a run failed or crashed, the cause first; none of a run that did neither."""
     if closing is not None:
         return (
-            tuple(_problem(raw) for raw in (closing, *closing.get("also", ()))) if closing["type"] == "failed" else ()
+            tuple(problem_of(raw) for raw in (closing, *closing.get("also", ()))) if closing["type"] == "failed" else ()
         )
     if status.state != "crashed":
         return ()
@@ -263,10 +207,6 @@ def _kernel_killed(state: dict[str, Any]) -> bool | None:
         return None
     now, before = kills_in(Path(str(counted.get("file")))), counted.get("count")
     return now > before if isinstance(before, int) and now is not None else None
-
-
-def _problem(raw: dict[str, Any]) -> Problem:
-    return Problem.from_dict({"code": "internal", **raw})
 
 
 def _outcome(closing: Event | None) -> str:

@@ -112,4 +112,4 @@ class FakeRun:
             )
             for found in seen.problems
         )
-        return replace(seen, path=HOME, problems=problems, load=self.load)
+        return replace(seen, path=HOME, problems=problems, load=self.load, now=self.now)

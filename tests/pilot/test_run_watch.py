@@ -10,7 +10,7 @@ from typing import Any
 from textual.app import App
 
 from engine.runs.view import Snapshot
-from tests.pilot.runs import FakeRun
+from tests.pilot.runs import BEGAN, FakeRun
 from tui.runwatch import RunChanged, RunWatch
 
 TICK = 0.05
@@ -41,7 +41,7 @@ async def test_many_events_are_one_message(tmp_path: Path):
     async with app.run_test():
         run.train(100, 400)
         still: Any = SimpleNamespace(read=lambda pid, device: None)  # what the worker takes changes by itself
-        watch = RunWatch(app, run.folder, TICK, still)
+        watch = RunWatch(app, run.folder, TICK, still, wall=lambda: BEGAN)
         watch.start()
         await until(lambda: app.heard)
         assert len(app.heard) == 1 and app.heard[0].step == 100
@@ -50,6 +50,21 @@ async def test_many_events_are_one_message(tmp_path: Path):
         run.train(50, 400)
         await until(lambda: len(app.heard) == 2)
         assert app.heard[1].step == 150
+        watch.stop()
+    run.die()
+
+
+async def test_time_that_goes_on_is_news_now_and_then(tmp_path: Path):
+    """Before the first step nothing else happens for a minute: a screen that stands still looks dead."""
+    run, app, now = FakeRun(tmp_path), Listener(), [BEGAN + 1]
+    async with app.run_test():
+        still: Any = SimpleNamespace(read=lambda pid, device: None)
+        watch = RunWatch(app, run.folder, TICK, still, wall=lambda: now[0])
+        watch.start()
+        await until(lambda: app.heard)
+        now[0] += 40
+        await until(lambda: len(app.heard) == 2)
+        assert app.heard[1].elapsed == 41
         watch.stop()
     run.die()
 

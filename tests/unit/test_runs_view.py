@@ -97,6 +97,33 @@ def test_a_whole_run(run: RunFolder, log: EventLog) -> None:
     assert seen.status.state == "finished"
 
 
+def test_how_long_each_phase_took(run: RunFolder) -> None:
+    """The one that goes on has no end; of a run that is over the last word, or the last sign of life, ends it."""
+    clock = Clock()
+    log = EventLog(run.events_file, clock=clock)
+    log.write("run_started", run=run.id, steps=["train"], pid=1, versions={})
+    for seconds, name in ((17, "tokenising"), (2, "loading")):
+        clock.now += seconds
+        log.write("phase", name=name)
+    lock = FolderLock.take(run.lock_file, OURS)
+    run.update_state(state="running")
+    seen = now(run)
+    assert [(phase.name, phase.ended) for phase in seen.phases] == [
+        ("", 1017.0),
+        ("tokenising", 1019.0),
+        ("loading", None),
+    ]
+    assert seen.phases[2].seconds(1024.0) == 5 and seen.phases[2].seconds(1000.0) == 0  # another machine's clock
+    assert seen.elapsed is None and replace(seen, now=1024.0).elapsed == 24
+    clock.now += 30
+    log.write("log", what="model", device="cpu")
+    lock.release()
+    seen = now(run)
+    assert seen.status.state == "crashed" and seen.phases[2].ended == 1049.0 and seen.elapsed == 49
+    log.write("finished", outcome="stopped", outputs={})
+    assert now(run).elapsed == 49
+
+
 def test_why_it_failed(run: RunFolder, log: EventLog) -> None:
     also = [Problem("rows_dropped", {"count": 1}).as_dict()]
     log.write("failed", **Problem("oom", {"reason": "x"}).as_dict(), also=also, exit_code=1)

@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
-from engine.runs.actions import Fix, command_of
+from engine.failures import page_of
+from engine.runs.actions import Fix, Page, command_of
 from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry
 from engine.runs.view import Snapshot
@@ -19,7 +20,7 @@ from tui.fixpage import ways_on
 from tui.mending import Read, mend
 from tui.mergewords import merge_lines, proof_words
 from tui.pager import show_log
-from tui.runwatch import over
+from tui.phasewords import found_lines, phase_lines
 from tui.screens.base import StepScreen, problem_words
 from tui.screens.pane import TextPane
 from tui.steering import Resumed, StopAsked, start_again, stop
@@ -27,14 +28,14 @@ from tui.widgets import Words
 from tui.widgets import figures as say
 from tui.widgets.chart import LossChart
 from tui.widgets.fixlist import Ways
-from tui.widgets.log_pane import LogPane
+from tui.widgets.log_pane import LogPane, lines_beside
 from tui.words import _
 
 NOT_WELL = ("stopped", "failed", "crashed")
 RESUMING = Phrase("Starting the run again")
+FAILED = ("failed", "crashed")
 ROOMY = 30  # lines of a window that has room for how the step was planned
-LOG_LINES = ((36, 10), (28, 6), (22, 4))  # of a window at least so high; below them LEAST_LOG
-LEAST_LOG = 2
+TALL = 36  # and for the picture beside a failure
 
 
 class RunScreen(StepScreen):
@@ -83,6 +84,7 @@ class RunScreen(StepScreen):
         yield Ways(self._command)
         for name in ("progress", "loss", "rate", "load", "plan"):
             yield Words(id=name, classes="line")
+        yield Words(id="phases")
         yield Words(id="merge")
         yield LossChart(self.wizard_app.profile.ascii_only)
         yield Words(id="legend", classes="line")
@@ -95,6 +97,11 @@ class RunScreen(StepScreen):
     def intro(self) -> str:
         """The state says it all."""
         return ""
+
+    def failure(self) -> str:
+        """Of the cause."""
+        page = page_of(self.seen.problems[0].code) if self.seen and self.seen.problems else None
+        return page.name if page else ""
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """Those that do something now; the others are told by help."""
@@ -132,32 +139,34 @@ class RunScreen(StepScreen):
         well, cells = not bad, self.query_one("#body").content_size.width
         self._show("state", say.state_line(seen))
         self._show("changes", say.changes_line(seen))
-        self._show("cause", say.cause(seen, advice=len(ways) < 3))
+        self._show("cause", say.cause(seen, advice=len([fix for fix in ways if not isinstance(fix.action, Page)]) < 3))
         self._show("refused", problem_words(self.refused))
         self.query_one(Ways).show(() if self.large_log else ways)
-        self._show("progress", say.where_line(seen) if bad else "" if over(seen) else say.progress_line(seen, cells))
+        self._show("progress", say.where_line(seen) if bad else "" if seen.over else say.progress_line(seen, cells))
         self._show("loss", say.loss_line(seen) if well else "")
         self._show("rate", say.rate_line(seen) if well else "")
         self._show("load", say.load_line(seen) if well else "")
         self._show("plan", say.plan_line(seen) if well and self.size.height >= ROOMY else "")
-        merging = well and seen.step_now == "merge" and not over(seen)
+        merging = well and seen.step_now == "merge" and not seen.over
         self._show("merge", "\n".join(merge_lines(seen.facts)) if merging else "")
         self._show("proof", proof_words(seen.proof) if seen.proof else "")
         self._show("next", self._next(seen))
-        self._draw(seen, drawn=not (bad or self.large_log or self.refused) and bool(seen.losses or seen.evals))
+        self._draw(seen)
 
-    def _draw(self, seen: Snapshot, *, drawn: bool) -> None:
-        """The picture, or the log in its place."""
+    def _draw(self, seen: Snapshot) -> None:
+        """The picture, or the phases and the log in its place; after a failure the cause and the log come first."""
+        first = self.state in FAILED and self.size.height < TALL
+        drawn = not (first or self.large_log or self.refused) and bool(seen.losses or seen.evals)
+        phases = self.large_log or not (drawn or self.state in FAILED)
+        lines = (*phase_lines(seen, ahead=not self.large_log), *found_lines(seen.facts)) if phases else ()
+        self._show("phases", "\n".join(lines))
         chart, log = self.query_one(LossChart), self.query_one(LogPane)
         chart.display = drawn
         self._show("legend", say.legend(chart.log_scale) if drawn else "")
         told = say.all_notes(seen) if self.large_log else "" if self.state in NOT_WELL else say.notes_line(seen)
         self._show("notes", told if drawn or self.large_log or not seen.losses else "")  # a merge draws nothing
         self.query_one("#notes").set_class(not self.large_log, "line")
-        lines = next((lines for high, lines in LOG_LINES if self.size.height >= high), LEAST_LOG)
-        log.styles.height = lines if drawn else "1fr"
-        log.styles.min_height = LEAST_LOG
-        log.display = any(line.strip() for line in seen.log_tail)
+        log.styles.height = lines_beside(self.size.height) if drawn else "1fr"
         chart.show(seen.losses, seen.smoothed, seen.evals)
         log.show(seen.log_tail)
 
@@ -184,7 +193,7 @@ class RunScreen(StepScreen):
             return self.waiting()
         if self.state == "finished":
             return _("Enter: talk to it, beside the model it was made from.")
-        if over(seen):
+        if seen.over:
             return ""
         if self.asked:
             return _("s again stops after this step and saves. Esc lets it go on.")
@@ -222,7 +231,7 @@ class RunScreen(StepScreen):
 
     def action_stop(self) -> None:
         """Asks once, inline."""
-        if self.seen is None or over(self.seen) or self.stopping:
+        if self.seen is None or self.seen.over or self.stopping:
             return
         if self.asked:
             self.asked, self.stopping, self.refused = False, True, ()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import time
+
+from rich.cells import cell_len
 
 from engine.errors import Problem
 from engine.hardware import GIB
@@ -14,7 +17,7 @@ from tui.report import amount, command, plan_words
 from tui.words import _, noop, problem_line, translate
 
 BAR, SHORT_BAR = 16, 5
-ROOMY = 56  # cells of a line that has room for the whole bar
+LONG = 600  # seconds: what takes longer is told with the time of day at which it ends
 
 MARKS = {  # one cell each, so that a state is told apart without its colour and before its word is read
     "starting": "-",
@@ -44,8 +47,12 @@ def reading_line(share: float | None) -> str:
 
 
 def state_line(seen: Snapshot) -> str:
-    """A mark, the state's word, and what it means."""
-    return f"{MARKS[seen.status.state]} {_state(seen)}"
+    """A mark, the state's word, what it means, and how long the run has taken."""
+    line = f"{MARKS[seen.status.state]} {_state(seen)}"
+    if seen.elapsed is None or seen.status.state == "elsewhere":
+        return line
+    told = _("took {time}") if seen.over else _("{time} so far")
+    return f"{line}  {told.format(time=duration(seen.elapsed))}"
 
 
 def _state(seen: Snapshot) -> str:
@@ -57,7 +64,7 @@ def _state(seen: Snapshot) -> str:
         line = _("{state} ({host}); last sign of life {age} ago")
         return line.format(state=word, host=host, age=duration(age))
     if status.state == "running":
-        return _("{state}: {what}").format(state=word, what=phase_title(seen.phase) if seen.phase else _("beginning"))
+        return _("{state}: {what}").format(state=word, what=phase_title(seen.phase))
     return _("{state}: {what}").format(state=word, what=translate(_STATES[status.state]))
 
 
@@ -69,16 +76,27 @@ def progress_line(seen: Snapshot, cells: int = 80) -> str:
     if not seen.total:
         return ""
     share = min(1.0, max(0.0, seen.done / seen.total))
-    room = BAR if cells >= ROOMY else SHORT_BAR
-    bar = "#" * int(share * room + 0.5)
-    parts = [f"[{bar:-<{room}}]", f"{int(100 * share)} %"]
+    parts = [f"{int(100 * share)} %"]
     if seen.unit == "steps":
         parts.append(_("step {step} of {total}").format(step=int(seen.done), total=int(seen.total)))
     else:
         parts.append(amount(seen.done, seen.total, one_line(seen.unit, 20)))
     if seen.eta is not None:
-        parts.append(_("{time} left").format(time=duration(seen.eta)))
-    return "  ".join(parts)
+        parts.append(_left(seen.eta, seen.now))
+    told = "  ".join(parts)
+    room = BAR if cell_len(told) + BAR + 4 <= cells else SHORT_BAR
+    bar = "#" * int(share * room + 0.5)
+    return f"[{bar:-<{room}}]  {told}"
+
+
+def _left(seconds: float, now: float) -> str:
+    """How long it still takes, and where that is long, until when by this machine's clock."""
+    if seconds < LONG or not now:
+        return _("{time} left").format(time=duration(seconds))
+    end = time.localtime(now + seconds)
+    same_day = end[:3] == time.localtime(now)[:3]
+    clock = time.strftime("%H:%M" if same_day else "%m-%d %H:%M", end)
+    return _("{time} left, till {clock}").format(time=duration(seconds), clock=clock)
 
 
 def loss_line(seen: Snapshot) -> str:
@@ -92,6 +110,9 @@ def loss_line(seen: Snapshot) -> str:
     if seen.evals:
         step, held_back = seen.evals[-1]
         parts.append(_("held back {loss:.4f} (step {step})").format(loss=held_back, step=step))
+    gradient = seen.facts.get("gradient", {}).get("grad_norm")
+    if isinstance(gradient, int | float) and not seen.over:
+        parts.append(_("gradient {norm:.3g}").format(norm=gradient))
     return "  ".join(parts)
 
 

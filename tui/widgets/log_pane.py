@@ -9,12 +9,20 @@ from textual.widgets import Static
 
 from tui.widgets import plain
 
+LEAST = 2
+BESIDE = ((36, 10), (28, 6), (22, 4))  # lines beside a picture, in a window at least so high
+
+
+def lines_beside(height: int) -> int:
+    """How many lines it gets beside a picture, in a window of this height."""
+    return next((lines for high, lines in BESIDE if height >= high), LEAST)
+
 
 class LogPane(Static):
     """Draws again only when the lines it has room for differ. They were cleaned when they were read."""
 
     DEFAULT_CSS = """
-    LogPane { height: 5; text-wrap: nowrap; text-overflow: ellipsis; }
+    LogPane { height: 5; min-height: 2; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self) -> None:
@@ -23,8 +31,9 @@ class LogPane(Static):
         self._shown: list[str] = []
 
     def show(self, lines: Sequence[str]) -> None:
-        """Take the last lines of the log."""
+        """Take the last lines of the log; without any it takes no room."""
         self._lines = lines
+        self.display = any(line.strip() for line in lines)
         self._draw()
 
     def on_resize(self, event: Resize) -> None:
