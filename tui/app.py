@@ -28,7 +28,7 @@ from engine.wizard.steps import following, preceding, step, steps
 from tui import ways
 from tui.ascii import AsciiFilter
 from tui.boarding import Boarding, BoardOpened
-from tui.finding import Fetched, Found, Lookups, Progressed, Refused, StartDone
+from tui.finding import Fetched, Found, Lookups, NotStarted, Progressed, Refused, StartDone
 from tui.lastwords import last_words
 from tui.runwatch import RunChanged, RunReading
 from tui.screens import StepScreen, screen_of
@@ -80,7 +80,7 @@ class WizardApp(App[int]):
         self.started: Started | None = None
         self.snapshot: Snapshot | None = None
         self.crash: Exception | None = None
-        self.refusal: tuple[Problem, ...] = ()  # why the last start did not come about
+        self._refusal: tuple[Any, tuple[Problem, ...]] = ({}, ())  # answers, and why they could not be started
         self.remedy: Remedy | None = None  # what was changed so that the job fits, and can be taken back
         self.advanced = False  # whether rare settings are shown
         self.at = ""  # id of the step that is shown; empty beside the steps
@@ -262,8 +262,15 @@ class WizardApp(App[int]):
 
     # The start
 
+    @property
+    def refusal(self) -> tuple[Problem, ...]:
+        """Why these answers could not be started; nothing once they are others."""
+        answers, problems = self._refusal
+        return problems if answers == self.wizard.answers else ()
+
     def start(self) -> None:
         """Write the project and start its run."""
+        self._refusal = ({}, ())
         self.starting = Progressed(STARTING, 0, 0)
         self.lookups.start(self.wizard)
 
@@ -273,12 +280,14 @@ class WizardApp(App[int]):
 
     def on_start_done(self, message: StartDone) -> None:
         """The run is there, or the review says why it is not."""
-        self.starting, self.refusal = None, message.problems
+        self.starting = None
         if message.started is not None:
             self.begin(message.started)
         else:
+            self._refusal = (dict(self.wizard.answers), message.problems)
             self._save()
             self._refresh()
+            self.screen.post_message(NotStarted())
 
     # What is watched
 
@@ -342,8 +351,10 @@ class WizardApp(App[int]):
         from tui.screens.help import HelpPane
 
         screen = self.screen
-        if not isinstance(screen, HelpPane):
-            self.push_screen(HelpPane(self.wizard, screen.topic() if isinstance(screen, StepScreen) else ""))
+        if isinstance(screen, StepScreen):
+            self.push_screen(HelpPane(self.wizard, screen.topic(), screen.failure()))
+        elif not isinstance(screen, HelpPane):
+            self.push_screen(HelpPane(self.wizard, ""))
 
     def last_words(self) -> list[str]:
         """For the normal screen, after the end."""

@@ -16,9 +16,10 @@ from engine.wizard.desk import Desk, Started
 from engine.wizard.session import Wizard
 from tui.finishpage import markdown, page
 from tui.prompts import Prompts
+from tui.refusing import WIDTH
 from tui.running import tell_outputs
 from tui.talking import talk
-from tui.watching import WIDTH, watch, watch_on
+from tui.watching import watch, watch_on
 from tui.words import _, problem_line, say
 
 ANSWER_LENGTH = 300

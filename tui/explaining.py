@@ -1,4 +1,4 @@
-"""`sft-wizard explain`: a word of the trade, a key or a trouble, as `?` in the wizard tells it."""
+"""`sft-wizard explain`: a word of the trade, a key, a trouble or a failure, as `?` in the wizard tells it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from engine.config.listing import rows
 from engine.errors import EXIT_OK, EXIT_USAGE
+from engine.failures import page_named, pages
 from engine.glossary import TERMS, matching
 from engine.text import clean
 from tui.helptext import advice_text, found_text, heading, term_text
@@ -21,12 +22,14 @@ def explain(words: Sequence[str], *, as_json: bool) -> int:
     asked = " ".join(words).strip()
     terms, advice = matching(asked, translate)
     if as_json:
+        told = [page for page in pages() if not asked or page is page_named(asked)]
         found = {
             "words": {str(term.name): str(term.meaning) for term in terms},
             "advice": {str(one.trouble): [str(way) for way in one.ways] for one in advice},
+            "failures": {page.name: page.text for page in told},
         }
         print(json.dumps(found, ensure_ascii=False))
-        return EXIT_OK if terms or advice else EXIT_USAGE
+        return EXIT_OK if any(found.values()) else EXIT_USAGE
     text = found_text(asked) if asked else _everything()
     if not text:
         print(_("Nothing mentions {words}.").format(words=clean(asked)), file=sys.stderr)
@@ -43,8 +46,9 @@ def explain(words: Sequence[str], *, as_json: bool) -> int:
 def _everything() -> str:
     terms, advice = matching("")
     parts = ["\n".join([heading(_("Words")), *map(term_text, terms)]), heading(_("When it is not as it should be"))]
-    return "\n\n".join([*parts, *map(advice_text, advice)])
+    failures = [f"{page.name:20} {page.title}" for page in pages()]
+    return "\n\n".join([*parts, *map(advice_text, advice), "\n".join([heading(_("When a run fails")), *failures])])
 
 
 def _names() -> list[str]:
-    return [*(say(term.name).lower() for term in TERMS), *(row.key for row in rows())]
+    return [*(say(term.name).lower() for term in TERMS), *(row.key for row in rows()), *(page.name for page in pages())]

@@ -52,6 +52,10 @@ class StartDone(Message):
     problems: tuple[Problem, ...] = ()
 
 
+class NotStarted(Message):
+    """The app's `refusal` is news for the screen that is seen."""
+
+
 @dataclass
 class Fetched(Message):
     """The download of a model ended: it is here, or `Downloads.now` says why not."""

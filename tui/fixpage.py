@@ -13,7 +13,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.leftovers import Leftover
 from engine.runs.view import RunView, Snapshot
 from engine.text import clean
-from engine.wizard.table import table
+from engine.wizard.mending import question_of
 from tui.phases import size_words
 from tui.shell import command_lines
 from tui.words import _, say
@@ -26,7 +26,7 @@ SHOWN = 20  # leftovers
 def ways_on(seen: Snapshot, *, ours: bool) -> list[Fix]:
     """The ways of a run; those that edit a setting only where there is a question for it."""
     found = fixes(seen, seen.config, ours=ours)
-    return [fix for fix in found if not isinstance(fix.action, Edit) or f"train.{fix.action.key}" in table()]
+    return [fix for fix in found if not isinstance(fix.action, Edit) or question_of(fix.action.key)]
 
 
 def fix_lines(found: Sequence[Fix]) -> list[str]:

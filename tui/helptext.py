@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from engine.advice import Advice
 from engine.config.listing import Row
 from engine.config.teaching import TAUGHT
+from engine.failures import page_named
 from engine.glossary import Term, matching, terms_of
 from engine.text import clean
 from engine.wizard.questions import Question
 from engine.wizard.session import Wizard
 from engine.wizard.table import table
+from tui.failurepage import failure_text
 from tui.words import _, noop, say, translate
 
 KEYS = (
@@ -67,14 +69,19 @@ FINISH_KEYS = (
 _OWN_KEYS = {"training": RUN_KEYS, "merge": RUN_KEYS, "chat": CHAT_KEYS, "finish": FINISH_KEYS}
 
 
-def help_page(wizard: Wizard, topic: str, find: str = "") -> str:
-    """The whole page, what is under the cursor first; with `find` only what mentions these words."""
+def help_page(wizard: Wizard, topic: str, find: str = "", failure: str = "") -> str:
+    """The whole page, what is under the cursor first; with `find` only what mentions these words.
+
+    failure: the name of the page about what has failed, which stands before all.
+    """
     if find.strip():
         return found_text(find) or _("Nothing mentions {words}.").format(words=clean(find.strip()))
     terms, advice = matching("")
     own = _OWN_KEYS.get(topic)
     keys = "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in own or KEYS)])
+    page = page_named(failure) if failure else None
     parts = [
+        failure_text(page) if page else "",
         keys if own else "",
         topic_text(wizard, topic),
         "" if own else keys,
@@ -96,10 +103,12 @@ def topic_text(wizard: Wizard, topic: str) -> str:
 
 
 def found_text(words: str) -> str:
-    """A key of the train config, terms and advice that these words name or are in; empty where there are none."""
+    """A key of the train config, terms, advice and the page of a failure that these words name or are in."""
     terms, advice = matching(words, translate)
+    page = page_named(words)
     keys = [key_text(row) for row in _keys(words)]
     told = [] if keys else [advice_text(one) for one in advice]
+    told += [failure_text(page)] if page else []
     return "\n\n".join(filter(None, (*keys, "\n".join(map(term_text, terms)), *told)))
 
 

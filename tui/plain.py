@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from engine.differences import differences
-from engine.errors import EXIT_INTERRUPTED, EXIT_OK, ProblemError
+from engine.errors import EXIT_INTERRUPTED, EXIT_OK, Problem, ProblemError
 from engine.wizard import draft
 from engine.wizard.ahead import ahead, start_line
 from engine.wizard.beginning import Look, look_back
@@ -22,6 +22,7 @@ from tui.changing import DEFAULT, HELP, numbered, tell_help
 from tui.ending import Talk, conclude, talk_here
 from tui.filewords import difference_words, state_of, yaml_words
 from tui.prompts import Prompts, terminal_prompts
+from tui.refusing import start_again
 from tui.report import command
 from tui.running import tell_outputs
 from tui.watching import watch_on
@@ -149,8 +150,7 @@ class Dialogue:
         self.prompts.tell(say(review.title).upper())
         self.prompts.tell(say(review.intro))
         while True:
-            for needed in ("model", "data", "review"):
-                self.asker.look(needed, quiet=True)
+            self._look()
             self._show_review()
             answers = self.wizard.review()
             self.prompts.tell(
@@ -169,12 +169,28 @@ class Dialogue:
                 self._keep()
             elif text:
                 self.prompts.tell(_("Type a number from 1 to {most}.").format(most=len(answers)))
-            elif not self._agreed():
-                self._page("d", [])
-            elif self.wizard.problems("review"):
-                self.wizard.forget_refusals()
-            elif started := self._start():
+            elif started := self._started():
                 return started
+
+    def _look(self) -> None:
+        """Find out what the review needs."""
+        for needed in ("model", "data", "review"):
+            self.asker.look(needed, quiet=True)
+
+    def _started(self) -> Started | None:
+        """Start, as often as a way on from what comes in between is chosen; None where the answers come next."""
+        while self._agreed():
+            found = tuple(self.wizard.problems("review")) or self._start()
+            if isinstance(found, Started):
+                return found
+            again = start_again(self.asker, found)
+            self.wizard.forget_refusals()
+            self._keep()
+            if not again:
+                return None
+            self._look()
+        self._page("d", [])
+        return None
 
     def _page(self, text: str, shown: list[Question]) -> bool:
         """What can be read or put back at the review; False where `text` is none of that."""
@@ -213,8 +229,8 @@ class Dialogue:
         self.asker.tell_problems([*tree.notes, *self.wizard.problems("review")])
         tell(_("{what}.").format(what=say(start_line(self.wizard, ahead(self.wizard)))))
 
-    def _start(self) -> Started | None:
-        """Write the project and start its run; None where that cannot be, which was told."""
+    def _start(self) -> Started | tuple[Problem, ...]:
+        """Write the project and start its run; why that cannot be is told and returned."""
         self.prompts.tell(_("Writing the project and starting its run …"))
         self.starting = True
         try:
@@ -223,7 +239,7 @@ class Dialogue:
             self.starting = False
             self._keep()
             self.asker.tell_problems(list(error.problems))
-            return None
+            return error.problems
         self.starting = False
         draft.drop()
         self.asker.tell_problems(list(started.notes))

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import EXIT_OK, EXIT_STOPPED, ProblemError
-from engine.runs import index
-from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Row, command_of
+from engine.runs.actions import Answers, Edit
 from engine.runs.board import board_folder
 from engine.runs.events import EventReader
 from engine.runs.folder import RunFolder
 from engine.runs.follow import Ending, Viewer
-from engine.runs.leftovers import leftovers
 from engine.runs.retry import Retry
-from engine.runs.view import RunView, Snapshot
+from engine.runs.view import RunView
 from engine.text import Phrase
 from engine.wizard.desk import Desk
 from engine.wizard.session import Wizard
 from tui.attaching import tell_history, tell_left
-from tui.fixpage import fix_lines, leftover_words, row_words, ways_on
+from tui.fixpage import ways_on
 from tui.prompts import Prompts
+from tui.refusing import choose_way, suggest, tell_way
 from tui.report import Report, command
 from tui.running import has_terminal, tell_proof
 from tui.words import _, problem_line, say
-
-WIDTH = 78  # of lines that a command is broken at
-LOG_LINES = 100
 
 
 @dataclass(frozen=True)
@@ -85,34 +80,20 @@ def _choose(run: RunFolder, desk: Desk, prompts: Prompts, wizard: Wizard | None)
     """The run that takes its place, True for back to the answers, False where it is left so."""
     while True:
         seen = RunView(run).poll()
-        found = ways_on(seen, ours=wizard is not None)
-        prompts.tell()
-        for line in fix_lines(found):
-            prompts.tell(line)
-        number = _number(prompts, len(found))
-        if number is None:
+        fix = choose_way(prompts, ways_on(seen, ours=wizard is not None))
+        if fix is None:
             return False
-        action = found[number - 1].action
+        action = fix.action
         if isinstance(action, Retry):
             again = _again(run, action, desk, prompts)
             if again is not None:
                 return again
         elif isinstance(action, Answers | Edit):
             if isinstance(action, Edit) and wizard is not None:
-                _suggest(action, wizard, prompts)
+                suggest(action, wizard, prompts)
             return True
         else:
-            for line in _shown(found[number - 1], run, seen):
-                prompts.tell(line)
-
-
-def _number(prompts: Prompts, most: int) -> int | None:
-    """One of 1 to `most`; None for Enter."""
-    while text := prompts.ask(_("What next, a number, or Enter to leave it so:")).strip():
-        if text.isdecimal() and 0 < int(text) <= most:
-            return int(text)
-        prompts.tell(_("Type a number from 1 to {most}.").format(most=most))
-    return None
+            tell_way(fix, prompts, run, seen.config, run.log_file)
 
 
 def _again(run: RunFolder, retry: Retry, desk: Desk, prompts: Prompts) -> RunFolder | None:
@@ -132,25 +113,3 @@ def _again(run: RunFolder, retry: Retry, desk: Desk, prompts: Prompts) -> RunFol
     for note in started.notes:
         prompts.tell(problem_line(note))
     return started.run
-
-
-def _suggest(action: Edit, wizard: Wizard, prompts: Prompts) -> None:
-    """What is suggested becomes the answer, which the review lists and lets change."""
-    name = f"train.{action.key}"
-    if action.value is not None and not wizard.answer(name, action.value):
-        told = {"key": action.key, "value": say(wizard.shown(name))}
-        prompts.tell(_("{key} is now {value} in your answers.").format_map(told))
-
-
-def _shown(fix: Fix, run: RunFolder, seen: Snapshot) -> Sequence[str]:
-    """What there is to read or to type."""
-    match fix.action:
-        case Row(file, line):
-            return [row_words(file, line)]
-        case Disk():
-            return [leftover_words(leftovers(run, seen.config, index.known()), WIDTH)]
-        case Log():
-            return run.log_tail(LOG_LINES)
-        case Command():
-            return [_("At a shell: {command}").format(command=command_of(fix, run.id))]
-    return []

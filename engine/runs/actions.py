@@ -12,7 +12,10 @@ from engine.text import Phrase
 
 @dataclass(frozen=True)
 class Edit:
-    """Ask for a training key again. value: what to suggest, None where that is not known."""
+    """Ask for a training key again, or for another question of the wizard. value: what to suggest, None where that is
+
+    not known.
+    """
 
     key: str
     value: Any = None
@@ -20,7 +23,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Answers:
-    """Back to a step of the wizard: model, data or review."""
+    """Back to a step of the wizard: hardware, model, data or review."""
 
     step: str
 
@@ -50,7 +53,14 @@ class Log:
     """Read all of the log."""
 
 
-Action = Retry | Edit | Answers | Row | Command | Disk | Log
+@dataclass(frozen=True)
+class Page:
+    """Read about this kind of failure. name: of its page."""
+
+    name: str
+
+
+Action = Retry | Edit | Answers | Row | Command | Disk | Log | Page
 
 
 @dataclass(frozen=True)
@@ -86,3 +96,5 @@ def command_of(fix: Fix, run: str, file: str = "") -> str:
             return "sft-wizard runs"
         case Log():
             return shlex.join(["sft-wizard", "logs", run])
+        case Page():
+            return f"sft-wizard explain {action.name}"

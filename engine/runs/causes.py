@@ -3,129 +3,50 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from engine.errors import Problem
-from engine.memory.remedies import yaml_value
-from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Row
-from engine.runs.retry import Retry, fits_checkpoints
-from engine.runs.view import Snapshot
-from engine.text import NOTHING, Phrase, verbatim
+from engine.runs.actions import Disk, Edit, Fix
+from engine.runs.offers import Case, command, edit, resume, rows, saved, smaller, to_answers, with_settings
+from engine.runs.retry import Retry
+from engine.text import NOTHING, Phrase
 
 LEAST_CUTOFF = 256
-
-
-@dataclass(frozen=True)
-class Case:
-    """A run and the problem that is looked at. train: its resolved training keys."""
-
-    seen: Snapshot
-    problem: Problem
-    train: Mapping[str, Any] = field(default_factory=dict)
-    file: str = ""
+_DATA = ("data_", "dataset_")
 
 
 def ways(case: Case) -> Iterator[Fix]:
     """Those of the problem's code; data files have hundreds of codes and one set of ways."""
-    data = case.problem.code.startswith(("data_", "dataset_"))
+    data = case.problem.code.startswith(_DATA)
     return _BY_CODE.get(case.problem.code, _data if data else _plain)(case)
 
 
-# The ways
-
-
-def saved(seen: Snapshot) -> int | None:
-    """The step that a run goes on from; None where nothing was saved."""
-    resumed: int | None = seen.facts.get("resumed", {}).get("step")
-    return seen.checkpoint if seen.checkpoint is not None else resumed
-
-
-def resume(seen: Snapshot, why: Phrase = NOTHING) -> Fix:
-    """The same again, from where its work was saved."""
-    step = saved(seen)
-    if seen.step_now != "train":
-        label = Phrase("Try again: what was trained is kept")
-    elif step is None:
-        label = Phrase("Try again from the beginning")
-    else:
-        label = Phrase("Go on from step {step}", {"step": step})
-    return Fix(label, why, Retry())
-
-
-def with_settings(case: Case, settings: Mapping[str, Any], why: Phrase = NOTHING) -> Fix:
-    """Again with training keys set anew; the label says whether the work so far stays of use."""
-    values = {"settings": ", ".join(f"{name}: {yaml_value(value)}" for name, value in settings.items())}
-    step = saved(case.seen)
-    if step is None:
-        label = Phrase("Try again with {settings}", values)
-    elif fits_checkpoints(case.train, settings):
-        label = Phrase("Go on from step {step} with {settings}", {"step": step, **values})
-    else:
-        label = Phrase("Begin anew with {settings}", values)
-        aside = Phrase("What was there is kept aside.")
-        why = Phrase("{why} {aside}", {"why": why, "aside": aside}) if why.text else aside
-    return Fix(label, why, Retry(settings))
-
-
-def _smaller(why: Phrase = NOTHING) -> Fix:
-    why = why if why.text else Phrase("Settings are changed for it: those first that leave the result the same.")
-    return Fix(Phrase("Try again with less memory"), why, Retry(smaller=True))
-
-
-def _edit(key: str, value: Any = None, why: Phrase = NOTHING) -> Fix:
-    return Fix(Phrase("Change {key} in your answers", {"key": key}), why, Edit(key, value))
-
-
-def to_answers(step: str, why: Phrase = NOTHING) -> Fix:
-    """Back to a step of the wizard."""
-    labels = {
-        "model": Phrase("Choose another model"),
-        "data": Phrase("Choose other data, or other columns of it"),
-        "review": Phrase("Back to your answers, which are all kept"),
-    }
-    return Fix(labels[step], why, Answers(step))
-
-
-def _command(label: Phrase, line: str) -> Fix:
-    return Fix(label, verbatim(line), Command(line))
-
-
-def rows(seen: Snapshot) -> list[Fix]:
-    """The first places that the problems name."""
-    found = []
-    for problem in seen.problems:
-        if problem.file and problem.line:
-            values = {"line": problem.line, "file": Path(problem.file).name}
-            row = Row(problem.file, problem.line)
-            found.append(Fix(Phrase("Show line {line} of {file}", values), verbatim(problem.place), row))
-    return found[:2]
-
-
-# The causes
+def has_ways(code: str) -> bool:
+    """Whether there are any for problems of this code in particular."""
+    return code in _BY_CODE or code.startswith(_DATA)
 
 
 def _plain(case: Case) -> Iterator[Fix]:
     """Whatever has no ways of its own; where a key is named it can be changed."""
-    if case.seen.status.state == "failed" and case.problem.key:
-        yield _edit(case.problem.key)
+    if case.problem.key and (case.seen is None or case.seen.status.state == "failed"):
+        yield edit(case.problem.key)
+        if case.seen is None:  # the same answer would be refused again
+            return
     yield resume(case.seen)
 
 
 def _memory(case: Case) -> Iterator[Fix]:
-    if case.seen.step_now != "train":  # what is set there is training's
+    if not case.training:  # what is set there is training's
         yield resume(case.seen, Phrase("Helps where another program held the memory."))
         return
-    yield _smaller()
+    yield smaller()
     if case.problem.code != "memory_too_small":
         yield resume(case.seen, Phrase("As it was: helps where another program held the memory."))
     cutoff, rank = case.train.get("cutoff_len"), case.train.get("lora_rank")
     if isinstance(cutoff, int) and cutoff // 2 >= LEAST_CUTOFF:
-        yield _edit("cutoff_len", cutoff // 2, Phrase("Shorter samples: what is longer is cut."))
+        yield edit("cutoff_len", cutoff // 2, Phrase("Shorter samples: what is longer is cut."))
     elif isinstance(rank, int) and rank > 8:
-        yield _edit("lora_rank", rank // 2, Phrase("A smaller adapter."))
+        yield edit("lora_rank", rank // 2, Phrase("A smaller adapter."))
 
 
 def _measuring_memory(case: Case) -> Iterator[Fix]:
@@ -138,32 +59,48 @@ def _measuring_memory(case: Case) -> Iterator[Fix]:
 
 
 def _not_finite(case: Case) -> Iterator[Fix]:
-    codes = {problem.code for problem in case.seen.warnings}
+    codes = {problem.code for problem in case.seen.warnings} if case.seen else set()
     if case.train.get("fp16") and "bf16_to_fp16" not in codes:
         yield with_settings(case, {"fp16": False, "bf16": True}, Phrase("float16 overflows where bfloat16 does not."))
     rate = case.train.get("learning_rate")
     if isinstance(rate, int | float) and rate > 0:
         third = float(f"{rate / 3:.2g}")
         yield with_settings(case, {"learning_rate": third}, Phrase("A third of before: smaller steps."))
-        yield _edit("learning_rate", third)
+        yield edit("learning_rate", third)
     if saved(case.seen) is not None:
         yield resume(case.seen, Phrase("As it was: helps where a single sum went wrong."))
 
 
 def _no_gradient(case: Case) -> Iterator[Fix]:
-    yield _command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
+    yield command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
     if case.train.get("fp16"):
         yield with_settings(case, {"fp16": False, "bf16": True}, Phrase("What is too small for float16 becomes 0."))
     if case.train.get("lora_target") not in (None, "all"):
         yield with_settings(case, {"lora_target": "all"}, Phrase("Every linear layer learns."))
-    yield _edit("template")
+    yield edit("template")
 
 
 def _disk(case: Case) -> Iterator[Fix]:
     yield Fix(Phrase("See what can be deleted"), Phrase("Old runs and checkpoints, with their sizes."), Disk())
     yield resume(case.seen, Phrase("Once there is room."))
-    if case.train.get("save_total_limit") != 1 and case.seen.step_now == "train":
+    if case.problem.code == "merge_disk_full" and case.seen is None:
+        yield Fix(Phrase("Train without merging"), Phrase("It can be merged later."), Edit("merge", False))
+    elif case.train.get("save_total_limit") != 1 and case.training:
         yield with_settings(case, {"save_total_limit": 1}, Phrase("Keeps the newest checkpoint only."))
+
+
+def _folder(case: Case) -> Iterator[Fix]:
+    """What is to be written to is taken, or closed to this person."""
+    yield Fix(Phrase("Take another folder for the project"), NOTHING, Edit("project"))
+    if case.problem.code == "in_use":
+        run = shlex.quote(str(case.problem.params.get("run")))
+        yield command(Phrase("See the run that has the folder"), f"sft-wizard attach {run}")
+    yield resume(case.seen, Phrase("Once the folder is free and open to you."))
+
+
+def _device(case: Case) -> Iterator[Fix]:
+    yield to_answers("hardware")
+    yield resume(case.seen, Phrase("Once it can be used."))
 
 
 def _killed(case: Case) -> Iterator[Fix]:
@@ -172,22 +109,22 @@ def _killed(case: Case) -> Iterator[Fix]:
 
 def _crashed(case: Case) -> Iterator[Fix]:
     yield resume(case.seen)
-    if case.problem.code in ("crashed", "crashed_unseen") and case.seen.step_now == "train":
-        yield _smaller(Phrase("Where the memory of the machine was full."))
+    if case.problem.code in ("crashed", "crashed_unseen") and case.training:
+        yield smaller(Phrase("Where the memory of the machine was full."))
 
 
 def _package(case: Case) -> Iterator[Fix]:
     params = case.problem.params
     given = str(params.get("package") or params.get("name") or "")
     name = _PACKAGES.get(case.problem.code) or _PIP.get(given.partition(".")[0], given.partition(".")[0])
-    yield _command(Phrase("Install {package}", {"package": name}), f"pip install {shlex.quote(name)}")
+    yield command(Phrase("Install {package}", {"package": name}), f"pip install {shlex.quote(name)}")
     yield resume(case.seen, Phrase("Once it is installed."))
     if case.problem.code == "tracker_missing":
         yield with_settings(case, {"report_to": "none"}, Phrase("Without that tracker."))
     elif case.problem.code == "optimiser_package":
         yield with_settings(case, {"optim": "adamw_torch"}, Phrase("Another optimiser, which needs nothing."))
     elif case.problem.key:
-        yield _edit(case.problem.key)
+        yield edit(case.problem.key)
 
 
 _PACKAGES = {
@@ -200,7 +137,7 @@ _PIP = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "google": 
 
 def _model(case: Case) -> Iterator[Fix]:
     if _gated(case.problem):
-        yield _command(Phrase("Log in, after its licence was accepted on the hub"), "hf auth login")
+        yield command(Phrase("Log in, after its licence was accepted on the hub"), "hf auth login")
         yield resume(case.seen, Phrase("Once you are logged in."))
         yield to_answers("model")
     else:
@@ -214,15 +151,16 @@ def _gated(problem: Problem) -> bool:
 
 def _hub_set(case: Case) -> Iterator[Fix]:
     if _gated(case.problem):
-        yield _command(Phrase("Log in, after its terms were accepted on the hub"), "hf auth login")
+        yield command(Phrase("Log in, after its terms were accepted on the hub"), "hf auth login")
     yield resume(case.seen, Phrase("Once it can be reached."))
     yield to_answers("data")
 
 
 def _data(case: Case) -> Iterator[Fix]:
-    yield from rows(case.seen)
+    yield from rows(case.problems)
     yield to_answers("data")
-    yield _command(Phrase("Check the data, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
+    if case.file:
+        yield command(Phrase("Check the data, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
     yield resume(case.seen, Phrase("Once the data is corrected."))
 
 
@@ -233,7 +171,7 @@ def _cut(case: Case) -> Iterator[Fix]:
         if isinstance(params.get(name), int) and params[name] != case.train.get("cutoff_len"):
             why = Phrase("Every sample stays whole, at the cost of memory.") if name == "longest" else NOTHING
             yield with_settings(case, {"cutoff_len": params[name]}, why)
-    yield _edit("cutoff_len", params.get("longest"))
+    yield edit("cutoff_len", params.get("longest"))
     yield from _data(case)
 
 
@@ -245,8 +183,9 @@ def _template(case: Case) -> Iterator[Fix]:
     suggested = near if isinstance(near, str) and near else _TEMPLATES.get(case.problem.code, "auto")
     if suggested != case.train.get("template"):
         yield with_settings(case, {"template": suggested}, _TEMPLATE_WHY[suggested == "auto"])
-    yield _edit("template", suggested)
-    yield _command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
+    yield edit("template", suggested)
+    if case.file:
+        yield command(Phrase("See what is learned from, row by row"), f"sft-wizard data check {shlex.quote(case.file)}")
     if case.problem.code in ("end_mark_masked", "end_mark_not_written"):
         why = Phrase("The model will not learn where an answer ends.")
         yield Fix(Phrase("Train as it is"), why, Retry(force=True))
@@ -268,7 +207,7 @@ _TEMPLATE_WHY = {
 
 def _ids(case: Case) -> Iterator[Fix]:
     yield with_settings(case, {"resize_vocab": True}, Phrase("The model's embedding grows with the tokenizer."))
-    yield _edit("template", "auto")
+    yield edit("template", "auto")
     yield to_answers("model")
 
 
@@ -297,9 +236,25 @@ _BY_CODE: dict[str, _Ways] = {
             "model_offline",
             "model_unreachable",
             "model_folder_incomplete",
+            "model_is_adapter",
+            "weights_damaged",
+            "weights_pointer",
         ),
         _model,
     ),
+    **dict.fromkeys(
+        (
+            "in_use",
+            "not_writable",
+            "output_other",
+            "output_foreign",
+            "export_foreign",
+            "output_is_file",
+            "exists_different",
+        ),
+        _folder,
+    ),
+    "gpu_not_there": _device,
     **dict.fromkeys(("hub_set_gated", "hub_set_offline", "hub_set_unreachable", "hub_set_unknown"), _hub_set),
     **dict.fromkeys(("dataset_no_usable_row", "no_rows", "no_rows_left", "rows_dropped", "data_gave_up"), _data),
     **dict.fromkeys(("cutoff_leaves_no_answer", "end_mark_cut"), _cut),

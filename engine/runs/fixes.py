@@ -5,15 +5,21 @@ Pure: from what is known of the run and its resolved config to a list; nothing i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.runs.actions import Answers, Edit, Fix, Log
-from engine.runs.causes import Case, resume, rows, to_answers, ways, with_settings
+from engine.config.schema import TrainConfig, fields
+from engine.errors import Problem
+from engine.failures import page_of
+from engine.runs.actions import Answers, Edit, Fix, Log, Page
+from engine.runs.causes import ways
+from engine.runs.offers import Case, resume, rows, to_answers, with_settings
 from engine.runs.view import Snapshot
 from engine.text import NOTHING, Phrase
 
 MOST = 9  # a key each
+_LOG = Fix(Phrase("Read the whole log"), NOTHING, Log())
+_UNSAID = ("internal", "helper_died")  # problems of a start of which only the log tells more
 
 
 def fixes(seen: Snapshot, config: Mapping[str, Any], *, ours: bool = False) -> list[Fix]:
@@ -29,13 +35,28 @@ def fixes(seen: Snapshot, config: Mapping[str, Any], *, ours: bool = False) -> l
     found = [resume(seen)]
     case = None
     if seen.problems:
-        case = Case(seen, seen.problems[0], train if isinstance(train, dict) else {}, file)
-        found = [*ways(case), *rows(seen)]
+        case = Case(seen.problems, seen, train if isinstance(train, dict) else {}, file)
+        found = [*ways(case), *rows(seen.problems), *_page(case.problem)]
     found += [to_answers("review")] if ours and seen.status.state != "stopped" else []
-    found.append(Fix(Phrase("Read the whole log"), NOTHING, Log()))
+    found.append(_LOG)
     if not ours:
         found = [kept for fix in found if (kept := _without_answers(fix, case)) is not None]
     return _distinct(found)[:MOST]
+
+
+def start_fixes(problems: Sequence[Problem], train: Mapping[str, Any], file: str) -> list[Fix]:
+    """For a start that was refused before there was a run. train: the training keys that were asked for; file: the
+
+    config that the start writes.
+    """
+    case = Case(problems, None, train, file)
+    found = [*ways(case), *rows(problems), *_page(case.problem), to_answers("review")]
+    return _distinct([*found, *[_LOG] * (case.problem.code in _UNSAID)])[:MOST]
+
+
+def _page(problem: Problem) -> list[Fix]:
+    page = page_of(problem.code)
+    return [Fix(Phrase("Read what this is and how to prevent it"), NOTHING, Page(page.name))] if page else []
 
 
 def _without_answers(fix: Fix, case: Case | None) -> Fix | None:
@@ -43,7 +64,7 @@ def _without_answers(fix: Fix, case: Case | None) -> Fix | None:
     if isinstance(fix.action, Answers):
         return None
     if isinstance(fix.action, Edit):
-        known = case is not None and fix.action.value is not None
+        known = case is not None and fix.action.value is not None and fix.action.key in fields(TrainConfig)
         return with_settings(case, {fix.action.key: fix.action.value}, fix.why) if case and known else None
     return fix
 

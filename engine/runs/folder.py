@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.config.reading import dump, read_document
 from engine.runs.lock import held
-from engine.runs.logs import plain_lines
+from engine.runs.logs import tail
 from engine.storage import private_folder, write_json, write_whole
 
 STAMP = "%Y%m%dT%H%M%S"  # of run ids, UTC
@@ -94,10 +94,7 @@ class RunFolder:
 
     def log_tail(self, lines: int = 15) -> list[str]:
         """The last lines of its log, as plain text."""
-        with contextlib.suppress(OSError), self.log_file.open("rb") as stream:
-            stream.seek(max(0, self.log_file.stat().st_size - 16384))
-            return plain_lines(stream.read())[-lines:]
-        return []
+        return tail(self.log_file, lines)
 
 
 def slugify(text: str) -> str:

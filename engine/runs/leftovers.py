@@ -27,10 +27,11 @@ class Leftover:
     command: tuple[str, ...]
 
 
-def leftovers(run: RunFolder, config: Mapping[str, Any], runs: Sequence[RunFolder]) -> list[Leftover]:
+def leftovers(run: RunFolder | None, config: Mapping[str, Any], runs: Sequence[RunFolder]) -> list[Leftover]:
     """The largest first. The newest checkpoint of this run is not among them: it is what a resume goes on from.
 
-    config: the run's; runs: all of the user's. Reads the sizes of files, seconds on a slow disk.
+    run: None where none could be started. config: the run's; runs: all of the user's. Reads the sizes of files, seconds
+    on a slow disk.
     """
     train = config.get("train")
     output = train.get("config", {}).get("output_dir") if isinstance(train, dict) else None
@@ -47,9 +48,9 @@ def _of_folder(output: Path) -> Iterator[Leftover]:
             yield _folder(Phrase("what was moved aside for this run"), path)
 
 
-def _of_runs(run: RunFolder, runs: Sequence[RunFolder]) -> Iterator[Leftover]:
+def _of_runs(run: RunFolder | None, runs: Sequence[RunFolder]) -> Iterator[Leftover]:
     for other in runs:
-        if other.path == run.path:
+        if run is not None and other.path == run.path:
             continue
         try:
             size = sum(size for _, size in removal(other, everything=True))

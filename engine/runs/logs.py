@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -17,6 +18,14 @@ def plain_lines(raw: bytes) -> list[str]:
     if lines[-1] == "":
         lines.pop()
     return [clean(_ESCAPES.sub("", line).rstrip("\r").rpartition("\r")[2]).rstrip() for line in lines]
+
+
+def tail(path: Path, lines: int = 15) -> list[str]:
+    """The last lines of a log, as plain text; none where it cannot be read."""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 16384))
+        return plain_lines(stream.read())[-lines:]
+    return []
 
 
 class LogReader:

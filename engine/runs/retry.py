@@ -48,10 +48,20 @@ class Retry:
 
     def command(self, run: str) -> str:
         """What does the same at a shell."""
-        words = ["sft-wizard", "resume", run]
-        for name, value in self.settings.items():
-            words += ["--set", f"{name}={yaml_value(value)}"]
-        return shlex.join([*words, *["--smaller"] * self.smaller, *["--force"] * self.force])
+        return shlex.join(
+            ["sft-wizard", "resume", run, *self._changes(), *["--smaller"] * self.smaller, *self._forced()]
+        )
+
+    def options(self) -> str:
+        """The same for the first start of a project's file, after `--replay FILE`."""
+        return shlex.join([*self._changes("train."), *["--fit"] * self.smaller, *self._forced()])
+
+    def _changes(self, part: str = "") -> list[str]:
+        pairs = (f"{part}{name}={yaml_value(value)}" for name, value in self.settings.items())
+        return [word for pair in pairs for word in ("--set", pair)]
+
+    def _forced(self) -> list[str]:
+        return ["--force"] * self.force
 
 
 def started_again(

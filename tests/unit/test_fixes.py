@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from engine.errors import Problem
-from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Row, command_of
-from engine.runs.fixes import fixes
+from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, command_of
+from engine.runs.fixes import fixes, start_fixes
 from engine.runs.retry import Retry
 from tests.pilot.runs import FakeRun
 
@@ -48,9 +48,10 @@ def actions(found: list[Fix]) -> list[Any]:
 
 def test_out_of_memory_begins_with_less_of_it(tmp_path: Path) -> None:
     found = actions(after(tmp_path, "oom", reason="x"))
-    assert found == [Retry(smaller=True), Retry(), Retry({"cutoff_len": 1024}), Log()]
+    page = Page("out-of-memory")
+    assert found == [Retry(smaller=True), Retry(), Retry({"cutoff_len": 1024}), page, Log()]
     ours = actions(after(tmp_path, "oom", ours=True, reason="x"))
-    assert ours == [Retry(smaller=True), Retry(), Edit("cutoff_len", 1024), Answers("review"), Log()]
+    assert ours == [Retry(smaller=True), Retry(), Edit("cutoff_len", 1024), page, Answers("review"), Log()]
     never_fitted = actions(after(tmp_path, "memory_too_small", saved=None))
     assert never_fitted[0] == Retry(smaller=True) and Retry() not in never_fitted
 
@@ -58,7 +59,7 @@ def test_out_of_memory_begins_with_less_of_it(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_takes_smaller_steps(tmp_path: Path) -> None:
     """A third; bfloat16 first where float16 may have overflowed. Whether the work so far counts is said."""
     found = after(tmp_path, "nan_loss", step=64, loss="inf")
-    assert actions(found) == [Retry({"learning_rate": 1e-4}), Retry(), Log()]
+    assert actions(found) == [Retry({"learning_rate": 1e-4}), Retry(), Page("loss-nan"), Log()]
     assert [fix.label.say() for fix in found[:2]] == [
         "Go on from step 50 with learning_rate: 0.0001",
         "Go on from step 50",
@@ -106,7 +107,8 @@ def test_the_first_way_on(tmp_path: Path, code: str, params: dict[str, Any], fir
 
 def test_a_gated_model_can_be_left_for_another(tmp_path: Path) -> None:
     found = actions(after(tmp_path, "model_missing", ours=True, reason="it is gated or private: x"))
-    assert found == [Command("hf auth login"), Retry(), Answers("model"), Answers("review"), Log()]
+    page = Page("gated-model")
+    assert found == [Command("hf auth login"), Retry(), Answers("model"), page, Answers("review"), Log()]
 
 
 def test_merging_is_tried_again_without_touching_the_training(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_merging_is_tried_again_without_touching_the_training(tmp_path: Path) ->
     run.phase("merging")
     run.fail("oom", reason="x")
     found = fixes(run.snapshot(), CONFIG)
-    assert actions(found) == [Retry(), Log()]
+    assert actions(found) == [Retry(), Page("out-of-memory"), Log()]
     assert found[0].label.say() == "Try again: what was trained is kept"
 
 
@@ -133,7 +135,7 @@ def test_where_the_kernel_killed_for_memory_less_is_tried_first(tmp_path: Path) 
     counter.write_text("low 0\noom_kill 2\n")
     other = run.snapshot()
     assert [problem.code for problem in other.problems] == ["crashed_otherwise"]
-    assert actions(fixes(other, CONFIG)) == [Retry(), Log()]
+    assert actions(fixes(other, CONFIG)) == [Retry(), Page("killed"), Log()]
     counter.unlink()
     assert [problem.code for problem in run.snapshot().problems] == ["crashed_unseen"]
 
@@ -159,7 +161,7 @@ def test_a_config_that_cannot_be_read_leaves_the_ways_that_need_none(tmp_path: P
         named = replace(seen, problems=(Problem(code),))
         assert fixes(named, {"train": {"config": odd}}) and fixes(named, {"file": 5, "train": [1]})
     for config in ({}, {"train": None}, {"train": {"config": None}}):
-        assert actions(fixes(seen, config)) == [Log()]
+        assert actions(fixes(seen, config)) == [Page("loss-nan"), Log()]
     strange = replace(seen, problems=tuple(replace(found, params={}) for found in seen.problems))
     assert fixes(strange, CONFIG)
 
@@ -175,9 +177,47 @@ def test_a_config_that_cannot_be_read_leaves_the_ways_that_need_none(tmp_path: P
         (Answers("data"), "sft-wizard data check '/a b/config.yaml'"),
         (Row("/x.jsonl", 3), "/x.jsonl:3"),
         (Log(), "sft-wizard logs r1"),
+        (Page("loss-nan"), "sft-wizard explain loss-nan"),
     ],
 )
 def test_every_way_can_be_typed(action: Any, line: str) -> None:
     from engine.text import NOTHING
 
     assert command_of(Fix(NOTHING, NOTHING, action), "r1", "/a b/config.yaml") == line
+
+
+@pytest.mark.parametrize(
+    ("code", "params", "ways"),
+    [
+        ("model_gated", {}, [Command("hf auth login"), Retry(), Answers("model"), Page("gated-model")]),
+        ("model_missing", {}, [Answers("model"), Retry(), Page("gated-model")]),
+        ("merge_disk_full", {}, [Disk(), Retry(), Edit("merge", False), Page("disk-full")]),
+        (
+            "in_use",
+            {"run": "r 1"},
+            [Edit("project"), Command("sft-wizard attach 'r 1'"), Retry(), Page("folder-taken")],
+        ),
+        ("not_writable", {}, [Edit("project"), Retry(), Page("folder-taken")]),
+        ("all_labels_masked", {}, [Retry({"template": "default"}), Edit("template", "default")]),
+        ("gpu_not_there", {}, [Answers("hardware"), Retry(), Answers("review")]),
+        ("missing_package", {"name": "wandb"}, [Command("pip install wandb"), Retry(), Page("missing-package")]),
+        ("helper_died", {}, [Retry(), Answers("review"), Log()]),
+        ("value_wrong", {"key": "lora_rank"}, [Edit("lora_rank"), Answers("review")]),
+        ("of a later version", {}, [Retry(), Answers("review")]),
+    ],
+)
+def test_a_start_that_was_refused_has_ways_on_too(code: str, params: dict[str, Any], ways: list[Any]) -> None:
+    """Though there is no run: nothing goes on from a step, and nothing is resumed."""
+    problem = Problem(code, params, key=params.get("key"))
+    found = start_fixes([problem], {"template": "auto", "save_total_limit": 1}, "")
+    assert actions(found)[: len(ways)] == ways and len(found) <= 9
+    assert Answers("review") in actions(found)
+    assert not [fix for fix in found if "step" in fix.label.say()]
+
+
+def test_the_bad_row_of_a_refused_start_is_shown_first() -> None:
+    """And the check of all of them where the project was written already."""
+    row = Problem("data_json_truncated", file="/p/rows.jsonl", line=3)
+    assert actions(start_fixes([row], {}, ""))[:2] == [Row("/p/rows.jsonl", 3), Answers("data")]
+    checked = actions(start_fixes([Problem("dataset_no_usable_row"), row], {}, "/p/config.yaml"))
+    assert checked[:3] == [Row("/p/rows.jsonl", 3), Answers("data"), Command("sft-wizard data check /p/config.yaml")]

@@ -78,7 +78,7 @@ def test_what_is_refused_is_told_and_the_list_comes_again(tmp_path: Path) -> Non
     found, script = watched(run, desk, pick("Try again with less memory"), "99", "")
     assert found == Watched(run, found.ending) and found.ending.exit_code == EXIT_FAILED
     assert script.text.count("1. Try again with less memory") == 2
-    assert "No setting of this job would save memory" in script.text and "Type a number from 1 to 4." in script.text
+    assert "No setting of this job would save memory" in script.text and "Type a number from 1 to 5." in script.text
 
 
 def test_what_there_is_to_read_is_read_and_the_list_comes_again(tmp_path: Path) -> None:

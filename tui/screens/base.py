@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Offset
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from engine.errors import Problem
+from engine.text import clean
 from engine.wizard.steps import step as step_of
 from engine.wizard.steps import steps
 from tui.fetching import download_words
@@ -21,6 +22,7 @@ from tui.report import amount
 from tui.widgets import Words, plain
 from tui.widgets.footer import Footer
 from tui.widgets.form import Form
+from tui.widgets.picker import Picker
 from tui.widgets.rail import Rail
 from tui.words import _, noop, problem_text, say, translate
 
@@ -99,6 +101,10 @@ class StepScreen(Screen[None]):
         """What `?` explains first: the id of a question or of this step."""
         return self.step
 
+    def failure(self) -> str:
+        """The name of the page about what has failed here, which `?` shows before all; empty where nothing has."""
+        return ""
+
     def hints(self) -> Sequence[tuple[str, str]]:
         """At most six keys and what they do, in the person's language; `?` and leaving are added."""
         return [("Enter", _("go on")), ("Esc", _("back"))]
@@ -113,10 +119,20 @@ class StepScreen(Screen[None]):
         return title.format(number=number, total=len(ids), title=say(step_of(self.step).title))
 
     def keys(self) -> Sequence[tuple[str, str]]:
-        """All that the footer tells of."""
+        """All that the footer tells of: letters are no keys while something is typed."""
         if self.editing:
             return [("Enter", _("take it")), ("Esc", _("leave it as it was"))]
-        return [*self.hints(), (self.help_key, _("help")), ("Ctrl+Q", _("leave"))]
+        typing = isinstance(self.focused, Input)
+        looking = typing and any(field.has_focus for field in self.query("#finding"))
+        found = [("Enter", _("to what was found")), ("Esc", _("show all again"))] if looking else self.hints()
+        return [*found, ("F1" if typing else self.help_key, _("help")), ("Ctrl+Q", _("leave"))]
+
+    def nothing_found(self) -> str:
+        """That no row of a form mentions what is looked for."""
+        for form in self.query(Form):
+            if form.finding and not any(row.key for row in form.query_one("#rows", Picker).rows):
+                return _("Nothing mentions {words}.").format(words=clean(form.finding))
+        return ""
 
     def on_mount(self) -> None:
         """Look up what is missing, and draw what is there."""
@@ -129,7 +145,8 @@ class StepScreen(Screen[None]):
         self.query_one(Rail).refresh_steps(self.wizard_app)
         self.query_one("#title", Words).show(self.title_line())
         self.query_one(Footer).show_keys(self.keys())
-        self.query_one("#problems", Words).show("" if self.editing else problem_words(self.problems()))
+        told = "" if self.editing else self.nothing_found() or problem_words(self.problems())
+        self.query_one("#problems", Words).show(told)
         self.refresh_waiting()
 
     def refresh_waiting(self) -> None:
@@ -188,6 +205,11 @@ class StepScreen(Screen[None]):
         """What is longer than the screen."""
         body = self.query_one("#body")
         body.scroll_relative(y=pages * (body.size.height - 1), animate=False)
+
+    def on_descendant_focus(self) -> None:
+        """Other keys in a line to type in, and again in the list."""
+        if self.drawn:
+            self.query_one(Footer).show_keys(self.keys())
 
     def on_form_toggled(self) -> None:
         """Other keys while a line is edited."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
@@ -13,25 +14,29 @@ from engine.wizard.session import Wizard
 from tui.helptext import help_page
 from tui.screens.pane import TextPane
 from tui.widgets.field import Field
+from tui.widgets.footer import Key
 from tui.words import _
 
 
 class HelpPane(TextPane):
-    """Opened from anywhere; topic: the id of a question or step that is explained first. `/` looks for a word."""
+    """Opened from anywhere; topic: the id of a question or step that is explained first, after the page of a failure.
+
+    `/` looks for a word.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "find", show=False)]
 
-    def __init__(self, wizard: Wizard, topic: str):
-        self.wizard, self.topic = wizard, topic
-        super().__init__(_("Help"), help_page(wizard, topic))
+    def __init__(self, wizard: Wizard, topic: str, failure: str = ""):
+        self.wizard, self.topic, self.failure = wizard, topic, failure
+        super().__init__(_("Help"), help_page(wizard, topic, failure=failure))
 
     def above(self) -> ComposeResult:
         """The line to type in."""
         yield Field(id="finding", placeholder=_("a word, such as rank or slow; Esc shows all again"))
 
-    def keys(self) -> str:
+    def keys(self) -> Sequence[Key]:
         """`/` as well."""
-        return _("↑ ↓ scroll  / find  Esc close")
+        return [("↑ ↓", _("scroll")), ("/", _("find")), ("Esc", _("close"))]
 
     def action_find(self) -> None:
         """Type a word."""
@@ -51,7 +56,7 @@ class HelpPane(TextPane):
 
     @on(Input.Changed, "#finding")
     def _typed(self, message: Input.Changed) -> None:
-        self.show(help_page(self.wizard, self.topic, message.value))
+        self.show(help_page(self.wizard, self.topic, message.value, self.failure))
 
     @on(Input.Submitted, "#finding")
     def _found(self) -> None:

@@ -10,15 +10,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
+from engine.failures import page_of
 from engine.text import clean
 from engine.wizard.ahead import start_line
 from engine.wizard.asks.review import another_folder
+from engine.wizard.mending import take
 from engine.wizard.session import Tree
 from engine.wizard.table import table
 from tui.filewords import count_words, tree_words, yaml_words
+from tui.screens.base import problem_words
 from tui.screens.differing import DifferencePane
 from tui.screens.estimate import EstimateScreen
 from tui.screens.pane import TextPane
+from tui.screens.refused import RefusedPane
 from tui.widgets import Words
 from tui.widgets.footer import Footer
 from tui.widgets.form import GO, Form
@@ -41,6 +45,7 @@ class ReviewScreen(EstimateScreen):
         Binding("t", "tree", show=False),
         Binding("y", "yaml", show=False),
         Binding("d", "differences", show=False),
+        Binding("w", "ways", show=False),
     ]
 
     def __init__(self) -> None:
@@ -87,6 +92,16 @@ class ReviewScreen(EstimateScreen):
         """Of all steps, and why the last start did not come about."""
         return [*self.wizard_app.refusal, *self._found]
 
+    @property
+    def blocking(self) -> Sequence[Problem]:
+        """The same without files that are there already: those are seen on a page of their own."""
+        return [problem for problem in self.problems() if problem.code != "files_in_the_way"]
+
+    def failure(self) -> str:
+        """Of what keeps the start from coming about."""
+        page = page_of(self.blocking[0].code) if self.blocking else None
+        return page.name if page else ""
+
     def topic(self) -> str:
         """The answer under the cursor."""
         return self.query_one(Form).current or self.step
@@ -101,6 +116,7 @@ class ReviewScreen(EstimateScreen):
         keys = [
             ("Enter", _("change") if name else _("start")),
             ("Esc", back),
+            *([("w", _("ways on"))] if self.blocking else []),
             *([("x", _("default"))] if changed else []),
             *([("d", _("differences"))] if self.differing else []),
             *self.fit_hints(),
@@ -121,12 +137,30 @@ class ReviewScreen(EstimateScreen):
         if not self.is_current or app.starting or self._seen is None:
             return
         if any(problem.code != "files_in_the_way" for problem in self._found):
-            return
-        if any(file.state == "in the way" for file in self._seen.files) and self._seen.files != self._agreed:
+            self.action_ways()
+        elif any(file.state == "in the way" for file in self._seen.files) and self._seen.files != self._agreed:
             self._compare(starting=True)
         elif not self._found:
             app.start()
             self.refresh_body()
+
+    def action_ways(self) -> None:
+        """What can be done where it cannot be started so."""
+        if self.blocking and self.is_current and not self.wizard_app.starting and not self.editing:
+            self.app.push_screen(RefusedPane(self.wizard_app, self.blocking))
+
+    def on_not_started(self) -> None:
+        """The start came to nothing."""
+        self.action_ways()
+
+    def on_refused_pane_again(self, message: RefusedPane.Again) -> None:
+        """Start with what was chosen; what it does not suit is said in its place."""
+        found = take(self.wizard_app.wizard, message.retry)
+        self.refresh_body()
+        if found:
+            self.query_one("#problems", Words).show(problem_words(found))
+        else:
+            self.accept()
 
     def action_back(self) -> None:
         """A start that is under way cannot be taken back."""
@@ -185,7 +219,6 @@ class ReviewScreen(EstimateScreen):
 
     @on(Form.Changed)
     def _changed(self) -> None:
-        self.wizard_app.refusal = ()
         self.failed = ()
         self.refresh_body()
         if not self._found:

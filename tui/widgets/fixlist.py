@@ -32,7 +32,7 @@ class FixList(Picker):
 
 
 class Ways(Vertical):
-    """Takes no room and no keys while there are none. command: what does a way at a shell."""
+    """Takes no room and no keys while there are none. command: what does a way at a shell; empty where nothing does."""
 
     DEFAULT_CSS = """
     Ways { height: auto; }
@@ -90,7 +90,7 @@ class Ways(Vertical):
         fix, told = self.current, []
         if fix is not None:
             line, why = self.command(fix), say(fix.why)
-            told = [why] if line == why else [why, in_lines(line, self.size.width)]
+            told = [why] if line in ("", why) else [why, in_lines(line, self.size.width)]
         self.query_one("#how", Words).show("\n".join(filter(None, told)))
 
 
