@@ -90,8 +90,9 @@ def figure_lines(found: Figures) -> list[str]:
     """How training and check came out, in sentences."""
     lines = []
     if found.loss:
-        line = _("Loss: {first:.2f} at step 1, {last:.2f} at step {steps} (smoothed)")
-        lines.append(line.format(first=found.loss[0], last=found.loss[1], steps=found.steps))
+        line = _("Loss: {first:.2f} at step {begun}, {last:.2f} at step {steps} (smoothed)")
+        told = {"begun": found.begun, "steps": found.steps}
+        lines.append(line.format(first=found.loss[0], last=found.loss[1], **told))
     if found.held_back:
         first, last = found.held_back
         line = _("Loss on the rows held back: {first:.2f}, then {last:.2f}")

@@ -13,11 +13,13 @@ from engine.runs.view import RunView, Snapshot
 
 @dataclass(frozen=True)
 class Figures:
-    """None where it is not known. loss: of the first step, and the smoothed one of the last; held_back: the first and
-    the last measurement of the rows held back. tokens: trained on. peak_bytes: of memory. proof: the merge's check.
+    """None where it is not known. loss: of the first step, and the smoothed one of the last; begun: that first step,
+    later than 1 where the run went on from a checkpoint. held_back: the first and the last measurement of those rows.
+    tokens: trained on. peak_bytes: of memory. proof: the merge's check.
     """
 
     steps: int = 0
+    begun: int = 1
     loss: tuple[float, float] | None = None
     held_back: tuple[float, float] | None = None
     seconds: float | None = None
@@ -37,6 +39,7 @@ def figures_of(seen: Snapshot) -> Figures:
     ends = (seen.losses[0][1], seen.smoothed[-1][1]) if seen.losses and seen.smoothed else None
     return Figures(
         steps=seen.step,
+        begun=seen.losses[0][0] if seen.losses else 1,
         loss=ends,
         held_back=(seen.evals[0][1], seen.evals[-1][1]) if seen.evals else None,
         seconds=figures.get("train_seconds"),

@@ -44,13 +44,15 @@ class Entry:
 class Listing:
     """A folder's entries: models and folders first, then files, by name. problem: why there is nothing to list.
 
-    hidden: entries left out because their names begin with a dot. others: files that cannot be chosen.
+    hidden: entries left out because their names begin with a dot. others: files that cannot be chosen. empty: folders
+    left out because there is nothing to choose or to enter in them.
     """
 
     folder: Path
     entries: tuple[Entry, ...] = ()
     hidden: int = 0
     others: int = 0
+    empty: int = 0
     problem: Problem | None = None
 
 
@@ -65,7 +67,7 @@ def browse(folder: Path, wanted: Wanted, *, hidden: bool = False) -> Listing:
     except OSError as error:
         return Listing(folder, problem=Problem("folder_unreadable", {"reason": error.strerror}, file=str(folder)))
     entries: list[Entry] = []
-    left_out = others = looked = 0
+    left_out = others = looked = empty = 0
     for item in inside:
         if item.name.startswith(".") and not hidden:
             left_out += 1
@@ -73,13 +75,14 @@ def browse(folder: Path, wanted: Wanted, *, hidden: bool = False) -> Listing:
             looked += 1
             entry = _folder(item, wanted) if looked <= LOOKED_INTO else Entry(item.name, "folder")
             entries += [entry] if entry else []
+            empty += entry is None
         elif (size := _size(item)) is not None:  # no pipe, no device, no broken link
             chosen = Path(item.name).suffix.lower() in wanted.suffixes
             entries += [Entry(item.name, "file", size)] if chosen else []
             others += not chosen
     order = {"model": 0, "folder": 1, "file": 2}
     entries.sort(key=lambda entry: (order[entry.kind], entry.name.casefold(), entry.name))
-    return Listing(folder, tuple(entries), left_out, others)
+    return Listing(folder, tuple(entries), left_out, others, empty)
 
 
 def nearest_folder(path: Path) -> Path:

@@ -71,6 +71,19 @@ async def test_folders_are_entered_and_a_file_is_chosen(tmp_path: Path) -> None:
     assert app.results == [Chosen(tmp_path / "sets" / "c.csv")]
 
 
+async def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    """A folder that a person knows to be there must not vanish without a word."""
+    (tmp_path / "data").mkdir()
+    for name in ("a.csv", "notes.md", ".b.csv", "data/other.md"):
+        (tmp_path / name).write_text("x")
+    app = Host(FileScreen("Your file", tmp_path, FILES))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await read(pilot)
+        assert names(screen) == ["..", "a.csv"]
+        told = "not shown: 1 that are none of csv, jsonl, 1 folders with nothing to choose, 1"
+        assert told in screen_text(app) and "hidden" in screen_text(app)
+
+
 async def test_typing_filters(tmp_path: Path) -> None:
     """Letters and digits narrow the list; Backspace widens it, then goes up; Esc clears it, then leaves."""
     (tmp_path / "in").mkdir()

@@ -128,6 +128,19 @@ async def test_a_curve_that_broke_off_is_still_there_where_there_is_room(
         assert ("dots: each step" in screen_text(pilot.app)) == drawn
 
 
+async def test_what_was_set_beside_the_file_takes_a_line_and_all_of_it_on_a_key(cwd: Path, tmp_path: Path) -> None:
+    """It never changes: on a small window the figures have the room, and l tells it in full."""
+    run = FakeRun(tmp_path / "other", changes=tuple(f"train.key_number_{number}=1" for number in range(6)))
+    async with app_of(cwd).run_test(size=(80, 24)) as pilot:
+        await shown(pilot, run)
+        await until(pilot, lambda: "key_number_0" in screen_text(pilot.app))
+        assert "key_number_5" not in screen_text(pilot.app) and "l details" in screen_text(pilot.app)
+        await pilot.press("l")
+        await until(pilot, lambda: "key_number_5" in screen_text(pilot.app))
+        assert "l picture" in screen_text(pilot.app)
+    run.die()
+
+
 async def test_a_stopped_run_keeps_its_picture(cwd: Path, run: FakeRun) -> None:
     run.train(30, 60)
     run.finish("stopped")

@@ -32,7 +32,7 @@ def test_folders_come_first_and_only_what_can_be_used_is_there(tmp_path: Path) -
         Entry("a.jsonl", "file", 3),
         Entry("b.CSV", "file", 3),
     )
-    assert (found.hidden, found.others, found.problem) == (1, 1, None)
+    assert (found.hidden, found.others, found.empty, found.problem) == (1, 1, 2, None)
     assert Entry(".hidden.csv", "file", 3) in browse(tmp_path, FILES, hidden=True).entries
 
 

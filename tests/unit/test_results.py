@@ -14,7 +14,7 @@ from engine.runs.events import EventLog
 from engine.runs.folder import RunFolder
 from engine.runs.results import Results, keep, results
 from engine.runs.serving import Model, ways
-from tui.finishpage import markdown, page
+from tui.finishpage import figure_lines, markdown, page
 
 
 def run_of(folder: Path, **config: Any) -> RunFolder:
@@ -72,6 +72,16 @@ def test_a_damaged_run_only_leaves_things_out(tmp_path: Path) -> None:
     found = results(RunFolder(tmp_path / "gone"), Path("unused"), {})
     assert (found.made, found.serve, found.board, found.merging, found.figures.known) == ((), (), None, None, False)
     assert page(found, 80)
+
+
+def test_a_run_that_went_on_tells_where_it_began(tmp_path: Path) -> None:
+    """The loss of its first step is not that of step 1."""
+    run = RunFolder.create(tmp_path / "logs", "x", {"name": "x", "steps": ["train"]})
+    log = EventLog(run.events_file)
+    for step, loss in ((53, 0.5), (54, 0.25)):
+        log.write("step", step=step, total=54, loss=loss)
+    found = results(run, Path("unused"), {}).figures
+    assert found.begun == 53 and figure_lines(found)[0] == "Loss: 0.50 at step 53, 0.37 at step 54 (smoothed)"
 
 
 def test_figures_sizes_and_how_to_merge_come_from_what_is_there(tmp_path: Path) -> None:

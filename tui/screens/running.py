@@ -105,14 +105,14 @@ class RunScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """Those that do something now; the others are told by help."""
-        log = ("o", _("log"))
+        log, more = ("o", _("log")), ("l", _("picture") if self.large_log else _("details"))
         back = [("Esc", _("back"))] if self.wizard_app.way_back else []
         if self.state == "finished":
-            return [("Enter", _("go on")), *back, log, ("t", "TensorBoard")]
+            return [("Enter", _("go on")), *back, more, ("t", "TensorBoard")]
         if self.state in NOT_WELL:
             return [("Enter", _("do it")), ("1-9", _("do that one")), log, ("d", _("leave it so")), *back]
         stop = [("s", _("stop and save"))] if not self.stopping else []
-        return [*stop, ("d", _("leave running")), log, ("t", "TensorBoard"), *back]
+        return [*stop, ("d", _("leave running")), more, ("t", "TensorBoard"), *back]
 
     def refresh_waiting(self) -> None:
         """In the last line, which is always in sight."""
@@ -165,7 +165,8 @@ class RunScreen(StepScreen):
         self._show("legend", say.legend(chart.log_scale) if drawn else "")
         told = say.all_notes(seen) if self.large_log else "" if self.state in NOT_WELL else say.notes_line(seen)
         self._show("notes", told if drawn or self.large_log or not seen.losses else "")  # a merge draws nothing
-        self.query_one("#notes").set_class(not self.large_log, "line")
+        for name in ("notes", "changes"):
+            self.query_one(f"#{name}").set_class(not self.large_log, "line")
         log.styles.height = lines_beside(self.size.height) if drawn else "1fr"
         chart.show(seen.losses, seen.smoothed, seen.evals)
         log.show(seen.log_tail)
