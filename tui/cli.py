@@ -322,7 +322,7 @@ def explain(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, in English.")] = False,
 ) -> None:
-    """Explain a word of the trade, a key, or what to do when training is slow, poor or out of memory."""
+    """Explain a word of the trade, a key, what to do when training is slow or poor, or a failure: out-of-memory."""
     from tui.explaining import explain as tell
 
     raise typer.Exit(tell(words or [], as_json=as_json))
@@ -448,10 +448,13 @@ def main() -> None:
     try:
         app()
     except ProblemError as error:
+        from tui.failurepage import more_line
         from tui.words import problem_line
 
         for problem in error.problems:
             typer.echo(problem_line(problem), err=True)
+        if more := more_line(error.problems):
+            typer.echo(more, err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

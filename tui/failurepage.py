@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from engine.failures import Page, page_named
+from engine.errors import Problem
+from engine.failures import Page, page_named, page_of
+from tui.report import command
 from tui.words import SOURCE, _, language
 
 _ITEM = re.compile(r"(?:-|\d+\.) ")
@@ -18,6 +20,12 @@ def failure_text(page: Page) -> str:
     if language() != SOURCE:
         head.append(_("This page is in English."))
     return "\n".join([*head, "", *_lines(page.text)]).rstrip()
+
+
+def more_line(problems: Sequence[Problem]) -> str:
+    """The command that shows the page about these; empty where there is none."""
+    found = next((page for problem in problems if (page := page_of(problem.code))), None)
+    return _("More on this: {command}").format(command=f"{command()} explain {found.name}") if found else ""
 
 
 def _lines(text: str) -> Iterator[str]:
