@@ -352,7 +352,7 @@ class WizardApp(App[int]):
 
         screen = self.screen
         if isinstance(screen, StepScreen):
-            self.push_screen(HelpPane(self.wizard, screen.topic(), screen.failure()))
+            self.push_screen(HelpPane(self.wizard, screen.topic(), screen.failure_page()))
         elif not isinstance(screen, HelpPane):
             self.push_screen(HelpPane(self.wizard, ""))
 

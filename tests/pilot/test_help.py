@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from tests.pilot.every import opened
 from tests.pilot.fakes import app_of, at, screen_text, straight, until
 from tests.pilot.test_walk import STEPS
 from tui.app import WizardApp
@@ -96,6 +99,14 @@ async def test_odd_words_are_shown_as_they_are(cwd: Path) -> None:
             pane(app).query_one("#finding").value = typed  # type: ignore[attr-defined]
             await until(pilot, lambda: "Nothing mentions" in screen_text(app))
             assert "\x1b" not in screen_text(app)
+
+
+@pytest.mark.parametrize("name", ["start", "project", "runs", "runs_compared", "chat_refused", "finish"])
+async def test_screens_beside_the_steps_have_help_too(name: str, cwd: Path) -> None:
+    """They hold a failure of their own, which is no page of help."""
+    async with opened(name, cwd) as (pilot, app):
+        await pilot.press("f1" if name == "chat_refused" else "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpPane))
 
 
 async def test_help_speaks_the_persons_language(cwd: Path) -> None:

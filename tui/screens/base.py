@@ -101,7 +101,7 @@ class StepScreen(Screen[None]):
         """What `?` explains first: the id of a question or of this step."""
         return self.step
 
-    def failure(self) -> str:
+    def failure_page(self) -> str:
         """The name of the page about what has failed here, which `?` shows before all; empty where nothing has."""
         return ""
 

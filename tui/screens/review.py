@@ -97,7 +97,7 @@ class ReviewScreen(EstimateScreen):
         """The same without files that are there already: those are seen on a page of their own."""
         return [problem for problem in self.problems() if problem.code != "files_in_the_way"]
 
-    def failure(self) -> str:
+    def failure_page(self) -> str:
         """Of what keeps the start from coming about."""
         page = page_of(self.blocking[0].code) if self.blocking else None
         return page.name if page else ""

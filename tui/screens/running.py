@@ -98,7 +98,7 @@ class RunScreen(StepScreen):
         """The state says it all."""
         return ""
 
-    def failure(self) -> str:
+    def failure_page(self) -> str:
         """Of the cause."""
         page = page_of(self.seen.problems[0].code) if self.seen and self.seen.problems else None
         return page.name if page else ""
