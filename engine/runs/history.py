@@ -27,7 +27,9 @@ class Phase:
 
 
 class History:
-    """Everything that the events of a run tell, one event at a time. last: when the newest of them was written."""
+    """Everything that the events of a run tell, one event at a time. last: when the newest of them was written, stepped: the
+    newest step.
+    """
 
     def __init__(self) -> None:
         self.steps: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class History:
         self.learning_rate: float | None = None
         self.tokens_per_second: float | None = None
         self.eta: float | None = None
+        self.stepped = 0.0
         self.checkpoint: int | None = None
         self.facts: dict[str, dict[str, Any]] = {}
         self.warnings: list[Problem] = []
@@ -108,6 +111,7 @@ class History:
         self.loss, self.learning_rate = event.get("loss"), event.get("lr")
         self.epoch = event.get("epoch") or 0.0
         self.tokens_per_second, self.eta = event.get("tokens_per_second"), event.get("eta")
+        self.stepped = self.last
         if self.loss is not None:
             self.losses.add(self.step, self.loss)
             # Kingma and Ba 2015, section 3: divided by what the weights so far add up to.

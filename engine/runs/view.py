@@ -29,8 +29,8 @@ class Snapshot:
     """What is known of a run. Do not change the dictionaries: they are shared with the view.
 
     losses, smoothed, evals: (optimiser step, loss); of a long run each stretch's smallest and largest (curve.py);
-    smoothed is a debiased exponential mean. done, total: of the phase, in `unit`; eta: seconds. peak_bytes: of memory,
-    on a GPU what was allocated there. facts: `log` events by `what`.
+    smoothed is a debiased exponential mean. done, total: of the phase, in `unit`; eta: seconds, foretold at `stepped`.
+    peak_bytes: of memory, on a GPU what was allocated there. facts: `log` events by `what`.
     problems: why it failed or crashed, the cause first. outcome: done, stopped, failed, or empty while it goes on.
     changes: `key=value` that was set beside the file. config: the run's config.yaml, empty where it cannot be read.
     load: what the worker takes right now, where the watcher asks for it; now: when that was, 0 where nobody asked.
@@ -72,11 +72,18 @@ class Snapshot:
     phases: tuple[Phase, ...] = ()
     load: Load | None = None
     now: float = 0.0
+    stepped: float = 0.0
 
     @property
     def over(self) -> bool:
         """Whether nothing more will happen. Of a run on another machine that falls silent one cannot know."""
         return bool(self.outcome) or (not self.status.alive and self.status.state != "elsewhere")
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the phase still takes: what was foretold at the last step, less what has passed since."""
+        passed = self.now - self.stepped if self.now and self.stepped else 0.0
+        return None if self.eta is None else max(0.0, self.eta - max(0.0, passed))
 
     @property
     def elapsed(self) -> float | None:
@@ -167,6 +174,7 @@ class RunView:
             outcome=_outcome(past.closing),
             changes=_texts(self._config.get("overrides")),
             config=self._config,
+            stepped=past.stepped,
             phases=past.phases_until(past.last if over else None),
         )
 

@@ -79,12 +79,14 @@ def test_how_long_it_takes_and_till_when(run: FakeRun, monkeypatch: pytest.Monke
     """Somebody who looks now and then wants to know when to come back; a bar gives way to that."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    run.train(10, 2000)
     run.now += 3700
+    run.train(10, 2000)
     seen = run.snapshot()
     assert figures.state_line(seen) == "> running: Training  1 h 1 min so far"
     assert figures.progress_line(seen, 80).endswith("26 min 32 s left, till 10:58")
     assert figures.progress_line(replace(seen, eta=86_000), 80).endswith("left, till 02-01 10:25")
+    assert figures.progress_line(replace(seen, now=seen.now + 60), 80).endswith("25 min 32 s left, till 10:58")
+    assert "left" not in figures.progress_line(replace(seen, now=seen.now + 9e6), 80)
     assert figures.progress_line(replace(seen, eta=599), 80).endswith("9 min 59 s left")
     assert figures.progress_line(seen, 60).startswith("[-----]") and len(figures.progress_line(seen, 60)) <= 60
     run.finish()

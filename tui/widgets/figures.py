@@ -81,8 +81,8 @@ def progress_line(seen: Snapshot, cells: int = 80) -> str:
         parts.append(_("step {step} of {total}").format(step=int(seen.done), total=int(seen.total)))
     else:
         parts.append(amount(seen.done, seen.total, one_line(seen.unit, 20)))
-    if seen.eta is not None:
-        parts.append(_left(seen.eta, seen.now))
+    if seen.left:  # one that takes longer than foretold says nothing
+        parts.append(_left(seen.left, seen.now))
     told = "  ".join(parts)
     room = BAR if cell_len(told) + BAR + 4 <= cells else SHORT_BAR
     bar = "#" * int(share * room + 0.5)
