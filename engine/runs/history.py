@@ -27,8 +27,9 @@ class Phase:
 
 
 class History:
-    """Everything that the events of a run tell, one event at a time. last: when the newest of them was written, stepped: the
-    newest step.
+    """Everything that the events of a run tell, one event at a time.
+
+    last: when the newest of them was written; stepped: when the newest step was.
     """
 
     def __init__(self) -> None:
