@@ -74,7 +74,7 @@ def test_the_walk_finds_what_there_is() -> None:
         "the trainer knows which column holds the labels",  # keys.yaml
         "OFT turns the weights instead of adding to them, and is not among this version's methods",
         "40 and 48 GB",  # a preset
-        "A new identity: Lumi, made by the Northlight team",  # a sample
+        "A new identity: Lumi of the Northlight team",  # a sample
     } <= FOUND.keys()
     assert not {"4–64", "{hint}", ""} & FOUND.keys()
 

@@ -21,6 +21,7 @@ from tests.pilot.looks import RUIN, look, row
 from tui.app import WizardApp
 from tui.rowspage import Line, report_words, row_facts, row_lines, row_title
 from tui.screens.checked import ReportPane, RowsPane
+from tui.widgets.form import GO, Form
 from tui.words import language, set_language
 
 
@@ -174,8 +175,10 @@ async def test_columns_show_what_they_hold(cwd: Path) -> None:
         assert "a title" in screen_text(app)
         await pilot.press("2", "enter")
         await at(pilot, "data")
-        await pilot.press("down", "down", "enter", "3", "enter")
+        await until(pilot, lambda: app.screen.query_one(Form).current == "map_response")  # which is wanting still
+        await pilot.press("enter", "3", "enter")
         await until(pilot, lambda: "Answer (this is learned): a body" in screen_text(app))
+        assert app.screen.query_one(Form).current == GO
 
 
 @pytest.mark.parametrize("size", ((80, 24), (60, 20)))

@@ -94,13 +94,13 @@ def test_what_there_is_to_know_of_a_model(tmp_path: Path) -> None:
     desk = HubDesk(23.0)
     wizard = begun(tmp_path, desk=desk)
     notes = {choice.value: choice.note.say() for choice in table()["model"].choices(wizard)}
-    assert notes[QWEN] == "8.2B, apache-2.0, 16.4 GB download"
-    assert notes["meta-llama/Llama-3.1-8B-Instruct"] == "8.0B, llama3.1, hub login, 16.1 GB download"
+    assert notes[QWEN] == "8.2B parameters, apache-2.0, a download of 16.4 GB"
+    assert notes["meta-llama/Llama-3.1-8B-Instruct"] == "8.0B parameters, llama3.1, hub login, a download of 16.1 GB"
     cached = [{"name": QWEN, "size": "8.2B", "bytes": 1}, {"name": "a/b", "size": "1.0B", "bytes": 1}]
     wizard.learn(next(request for request in wizard.facts if request.what == "models"), cached)
     choices = table()["model"].choices(wizard)
     notes = {choice.value: choice.note.say() for choice in choices}
-    assert notes[QWEN] == "8.2B, apache-2.0, on this machine"
+    assert notes[QWEN] == "8.2B parameters, apache-2.0, on this machine"
     assert notes["a/b"] == "1.0B parameters, on this machine"
     assert len({choice.value for choice in choices}) == len(choices)
 

@@ -70,6 +70,17 @@ class ChoiceScreen(StepScreen):
             if typed.id == self.edited:
                 self.query_one(Field).focus()
 
+    @property
+    def typing(self) -> bool:
+        """Whether the line has the keys."""
+        return self.is_mounted and self.query_one(Field).has_focus
+
+    def on_descendant_focus(self) -> None:
+        """What the line asks for, and the keys, change with where they go."""
+        if self.drawn:
+            self.show_typed()
+        super().on_descendant_focus()
+
     def refresh_body(self) -> None:
         """Rows and facts as they are known now."""
         wizard = self.wizard_app.wizard
@@ -78,14 +89,18 @@ class ChoiceScreen(StepScreen):
         self.query_one("#choices", Picker).show(rows, value)
         current = next(found for found in choices if found.value == value)
         self.query_one("#note", Words).show(self.note(current))
-        typed = self.typed
+        self.show_typed()
+        self.show_about()
+        super().refresh_body()
+
+    def show_typed(self) -> None:
+        """The line, and how to come to it or out of it."""
+        typed, field = self.typed, self.query_one(Field)
         self.query_one("#typed").display = typed is not None
         if typed is not None:
             self.query_one("#asked", Words).show(_("{label}:").format(label=say(typed.label)))
             how = _("Enter, then type") if typed.wanted is None else _("Tab, then type")
-            self.query_one(Field).placeholder = how
-        self.show_about()
-        super().refresh_body()
+            field.placeholder = _("type it, then Enter") if field.has_focus else how
 
     def show_about(self) -> None:
         """The facts of the current choice."""
@@ -93,7 +108,9 @@ class ChoiceScreen(StepScreen):
         self.query_one("#about", Words).show("\n".join(say(line) for line in lines))
 
     def hints(self) -> Sequence[tuple[str, str]]:
-        """`b` where a path is asked for."""
+        """`b` where a path is asked for; in the line, what its keys do."""
+        if self.typing:
+            return [("Enter", _("take it")), ("Esc", _("back to the list"))]
         asks = self.is_mounted and self.typed is not None and self.typed.wanted is not None
         return [*super().hints(), *([("b", _("browse"))] if asks else [])]
 

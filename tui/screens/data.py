@@ -42,12 +42,13 @@ class DataScreen(ChoiceScreen):
         """The choice, the sample, and the form."""
         yield from super().body()
         yield Words(id="preview")
-        yield Form(id="columns")
+        form = Form(id="columns")
+        form.display = False
+        yield form
 
     def on_mount(self) -> None:
         """From the review the form is opened at its question."""
         super().on_mount()
-        self.query_one(Form).display = False
         if self.edited in [question.id for question in self.details()]:
             self._open(self.edited)
 
@@ -63,22 +64,23 @@ class DataScreen(ChoiceScreen):
 
     def intro(self) -> str:
         """In the form: what it is for."""
-        if self.is_mounted and self.form_open:
-            return _("Which column is which, and what goes before each row. Enter changes a line.")
-        return super().intro()
+        if not self.is_mounted or not self.form_open:
+            return super().intro()
+        if self.wizard_app.wizard.source() is None:
+            return _("What stands in the sample's rows, to be put in your words. Enter changes a line.")
+        return _("Which column is which, and what goes before each row. Enter changes a line.")
 
     def refresh_body(self) -> None:
         """The sample as it is read now."""
         wizard, form = self.wizard_app.wizard, self.query_one(Form)
         super().refresh_body()
-        for name in ("choices", "typed", "note"):
-            widget = self.query_one(f"#{name}")
-            widget.display = widget.display and not self.form_open
         self.query_one("#choices").display = not self.form_open
+        note = self.query_one("#note", Words)
+        note.display = bool(note.text) and not self.form_open
         self.query_one("#intro", Words).show(self.intro())
         if self.form_open:
             form.show(wizard, _("Go on with these"), self.details())
-        shown = sample_words(wizard.preview())
+        shown = "" if self.given else sample_words(wizard.preview())
         if self.form_open and not shown:
             shown = column_words(wizard, self.query_one("#body").content_size.width or LEAST)
         self.query_one("#preview", Words).show("" if form.editing else shown)
@@ -90,8 +92,14 @@ class DataScreen(ChoiceScreen):
 
     def show_about(self) -> None:
         """What is known of the data, and of every row."""
-        lines = map(say, self.wizard_app.wizard.about(self.step))
-        self.query_one("#about", Words).show("\n".join([*lines, *self.checked()]))
+        lines = [*map(say, self.wizard_app.wizard.about(self.step)), *self.checked()]
+        self.query_one("#about", Words).show("" if self.given else "\n".join(lines))
+
+    def show_typed(self) -> None:
+        """Not beside the form."""
+        super().show_typed()
+        if self.form_open:
+            self.query_one("#typed").display = False
 
     def checked(self) -> list[str]:
         """What was found out about every row, in a line."""
@@ -112,12 +120,12 @@ class DataScreen(ChoiceScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """`a` where there is more to ask, `v` and `r` where every row was looked at."""
-        if not self.is_mounted:
+        if not self.is_mounted or self.typing:
             return super().hints()
         more = []
         if self.details():
             own = self.wizard_app.wizard.source() is not None
-            more.append(("a", _("columns") if own else _("names")))
+            more.append(("a", _("columns") if own else _("change the names")))
         if found := inspection(self.wizard_app.wizard):
             more += [("v", _("check"))] if found.review or found.problems else []
             more += [("r", _("rows"))] if found.rows else []
@@ -187,8 +195,10 @@ class DataScreen(ChoiceScreen):
         wizard, self.tried = self.wizard_app.wizard, False
         self.wizard_app.find(self.step)
         self.refresh_body()
-        if not wizard.problems(self.step):
-            self.query_one(Form).focus_rows(GO)
+        problems = wizard.problems(self.step)
+        wanting = [problem.code.removeprefix("column_of_") for problem in problems if "column_of_" in problem.code]
+        if not problems or wanting:  # the column that is still to be chosen is next
+            self.query_one(Form).focus_rows(f"map_{wanting[0]}" if wanting else GO)
 
     def _open(self, question: str) -> None:
         form, self.tried = self.query_one(Form), False

@@ -95,7 +95,10 @@ class ModelScreen(ChoiceScreen):
     def hints(self) -> Sequence[tuple[str, str]]:
         """What Esc and `d` do now."""
         downloads, wizard = self.wizard_app.downloads, self.wizard_app.wizard
-        first, _back, *others = super().hints()
+        found = super().hints()
+        if self.typing:
+            return found
+        first, _back, *others = found
         if downloads.running and downloads.running == wizard.model():
             return [first, ("Esc", _("stop the download")), *others]
         fetch = [("d", _("download now"))] if fetching.wanted(wizard) else []

@@ -92,6 +92,8 @@ class StartScreen(StepScreen):
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """The other language is offered in its own name."""
+        if self.query_one("#typing").has_focus:
+            return [("Enter", _("open it")), ("Esc", _("back to the list"))]
         back = [("Esc", _("back to the list"))] if self.query_one("#typed").display else []
         return [("Enter", _("go on")), *back, ("l", other_language())]
 

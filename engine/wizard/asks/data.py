@@ -168,7 +168,7 @@ def _datasets(wizard: Wizard) -> tuple[Choice, ...]:
         )
         for entry in [*found["registered"], *_elsewhere(wizard, found["registered"])]
     ]
-    files = [Choice(FOUND + path, verbatim(path), Phrase("file")) for path in found["files"]]
+    files = [Choice(FOUND + path, verbatim(path), Phrase("a file of this folder")) for path in found["files"]]
     if len(registered) > 1:
         told = Phrase("type their names")
         registered.append(Choice(SEVERAL, Phrase("Several registered sets …"), told))

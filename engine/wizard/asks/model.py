@@ -127,7 +127,7 @@ def _first_model(wizard: Wizard) -> Default:
 def _note(model: RecommendedModel, here: bool) -> Phrase:
     told = {"size": model.size, "licence": model.licence, "bytes": f"{model.bytes / 1e9:.1f}"}
     if here:
-        return Phrase("{size}, {licence}, on this machine", told)
+        return Phrase("{size} parameters, {licence}, on this machine", told)
     if model.gated:
-        return Phrase("{size}, {licence}, hub login, {bytes} GB download", told)
-    return Phrase("{size}, {licence}, {bytes} GB download", told)
+        return Phrase("{size} parameters, {licence}, hub login, a download of {bytes} GB", told)
+    return Phrase("{size} parameters, {licence}, a download of {bytes} GB", told)

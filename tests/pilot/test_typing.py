@@ -1,0 +1,108 @@
+"""Lines to type in: the keys that are told are those that do something there, and nothing stale stands beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pilot.every import reach
+from tests.pilot.fakes import FakeDesk, app_of, at, file_facts, screen_text, until
+from tui.app import WizardApp
+from tui.screens.help import HelpPane
+from tui.widgets.field import Field
+from tui.widgets.footer import Footer
+from tui.widgets.picker import Picker
+
+
+def keys(app: WizardApp) -> dict[str, str]:
+    """The footer."""
+    return dict(app.screen.query_one(Footer).keys)
+
+
+async def test_the_line_of_a_name_says_what_its_keys_do(cwd: Path) -> None:
+    """Letters are no keys there: a footer that offers them misleads, and Enter seems to do nothing."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "model")
+        before = keys(app)
+        await pilot.press("end")
+        await until(pilot, lambda: "Name on the hub: Enter, then type" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Name on the hub: type it, then Enter" in screen_text(app))
+        assert keys(app) == {"Enter": "take it", "Esc": "back to the list", "F1": "help", "Ctrl+Q": "leave"}
+        await pilot.press("?")
+        assert app.screen.query_one(Field).value == "?"
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpPane))
+        await pilot.press("escape", "backspace", "escape")
+        await until(pilot, lambda: keys(app) == before)
+        assert "Enter, then type" in screen_text(app)
+
+
+async def test_the_line_of_a_file_offers_no_letters(cwd: Path) -> None:
+    """`b` and `a` are letters of a path."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "data")
+        await pilot.press("end")
+        await until(pilot, lambda: "b" in keys(app))
+        await pilot.press("tab")
+        await until(pilot, lambda: list(keys(app)) == ["Enter", "Esc", "F1", "Ctrl+Q"])
+        await pilot.press("escape")
+        await until(pilot, lambda: "b" in keys(app))
+
+
+async def test_a_project_is_typed_with_the_keys_that_are_told(cwd: Path) -> None:
+    """`l` is a letter of a folder's name."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "1 Begin" in screen_text(app))
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: "Esc cancel" in screen_text(app))
+        await pilot.press("slash")
+        await until(pilot, lambda: list(keys(app)) == ["Enter", "Esc", "F1", "Ctrl+Q"])
+
+
+@pytest.mark.parametrize("step", ["settings", "review"])
+async def test_what_is_not_found_is_said(step: str, cwd: Path) -> None:
+    """An empty list says nothing of why it is empty."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, step)
+        await pilot.press("slash", *"xyzzy")
+        await until(pilot, lambda: "Nothing mentions xyzzy." in screen_text(app))
+        assert list(keys(app)) == ["Enter", "Esc", "F1", "Ctrl+Q"]
+        await pilot.press(*["backspace"] * 5, *"rank")
+        await until(pilot, lambda: "Nothing mentions" not in screen_text(app) and "lora_rank" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "?" in keys(app))
+        await pilot.press("escape")
+        await at(pilot, step)
+
+
+async def test_the_recommended_data_says_why_at_once(cwd: Path) -> None:
+    """Before any key is pressed, and after the form was open."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "data")
+        await until(pilot, lambda: "Recommended: its effect is seen at once." in screen_text(app))
+        await pilot.press("a")
+        await until(pilot, lambda: "in your words" in screen_text(app) and "Recommended:" not in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Recommended: its effect is seen at once." in screen_text(app))
+
+
+async def test_beside_a_file_that_is_none_stands_nothing_of_another(cwd: Path) -> None:
+    """Rows of the file before would be taken for those of the one that was refused."""
+    (cwd / "mine.csv").write_text("title,body\na,b\n")
+    app = app_of(cwd, FakeDesk(facts={f"data:{cwd / 'mine.csv'}": file_facts}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "data")
+        await pilot.press("end", "tab", *"mine.csv", "enter")
+        await until(pilot, lambda: app.screen.query_one("#rows", Picker).has_focus)
+        await pilot.press("escape", "tab")
+        await until(pilot, lambda: "title, body" in screen_text(app))
+        await pilot.press(*["backspace"] * 4, *".none", "enter")
+        await until(pilot, lambda: "There is no such file" in " ".join(screen_text(app).split()))
+        assert "title, body" not in screen_text(app)
