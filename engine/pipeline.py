@@ -19,6 +19,7 @@ import msgspec
 from engine import __version__
 from engine.chat.source import trained_source
 from engine.config.jobs import Job, load_job
+from engine.config.optimisers import require
 from engine.config.schema import MergeConfig
 from engine.data.hub import hub_environment
 from engine.data.prepare import data_files, row_warnings
@@ -212,6 +213,8 @@ def make_plan(
 def _plan_train(plan: Plan, job: Job, fresh: bool, goes_on: bool, progress: Progress) -> None:
     assert job.train is not None
     config, passed = job.train.config, job.train.passed
+    if config.do_train:
+        require(config.optim)
     hashes = data_files(config)
     plan.environment |= hub_environment(hashes)
     model = model_of(config, progress)

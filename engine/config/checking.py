@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from engine.config.fates import Fate, fates, known_keys, refused_value
+from engine.config.optimisers import PACKAGES, unknown
 from engine.config.reading import Document
 from engine.config.rules import train_rules
 from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta
@@ -186,6 +187,9 @@ class _Check(Generic[T]):
             return
         if isinstance(value, int | float) and not within(value, bounds(self.struct, name)):
             self.say("value_wrong", name, expected=expected(self.struct, name), found=found_words(given))
+            return
+        if name == "optim" and value not in PACKAGES:
+            self.say("optimiser_unknown", name, **unknown(value))
             return
         if (name, value) == ("quantization_method", "bitsandbytes"):
             self.note("value_alias", name, old=value, new="bnb")

@@ -21,6 +21,10 @@ MESSAGES: dict[str, Message] = {
     "unknown_key_far": Message("There is no key {key}.", "sft-wizard keys lists every key there is."),
     "missing_key": Message("{key} is missing.", "{help}"),
     "value_wrong": Message("{key} takes {expected}, not {found}."),
+    "optimiser_unknown": Message(
+        "There is no optimiser {given}.",
+        "Did you mean {near}? Some need a package, which stands in brackets; these need none: {plain}",
+    ),
     "key_refused": Message("{key} is not supported: {reason}.", "Instead: {instead}."),
     "value_refused": Message("{key}: {value} is not supported: {reason}.", "Instead: {instead}."),
     "key_no_effect": Message("{key} has no effect here: {reason}."),

@@ -132,7 +132,13 @@ _PACKAGES = {
     "liger_missing": "sft-wizard[gpu]",
     "predict_packages": "sft-wizard[predict]",
 }
-_PIP = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "google": "protobuf"}  # by the name of the import
+_PIP = {  # by the name of the import
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "google": "protobuf",
+    "optimi": "torch-optimi",
+}
 
 
 def _model(case: Case) -> Iterator[Fix]:

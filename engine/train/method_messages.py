@@ -90,7 +90,9 @@ MESSAGES: dict[str, Message] = {
         "Install it with: pip install 'sft-wizard[gpu]'",
     ),
     "liger_unsupported": Message("enable_liger_kernel has no effect: liger-kernel knows no {model_type} models."),
-    "optimiser_unknown": Message("transformers has no optimiser {name}.", "Did you mean {near}?"),
+    "optimiser_too_new": Message(
+        "transformers {version} has no optimiser {name}.", "Update it, or take another one, such as adamw_torch."
+    ),
     "optimiser_package": Message(
         "optim: {name} needs the package {package}, which is not installed.", "Install it, or use adamw_torch."
     ),

@@ -1,54 +1,29 @@
-"""Optimisers that Trainer does not build by itself: LoRA+ groups, Muon; and the check of those that it does."""
+"""Optimisers that Trainer does not build by itself: LoRA+ groups, Muon; and whether it has the one asked for."""
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
+import transformers
 from transformers import Trainer, TrainingArguments
 from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
 from transformers.trainer_pt_utils import get_parameter_names
 from transformers.training_args import OptimizerNames
 
 from engine.config.schema import TrainConfig
-from engine.errors import ConfigError, EnvironmentProblem, Problem
-from engine.train.quantised import Installed, is_installed
+from engine.errors import EnvironmentProblem, Problem
 
-_BITSANDBYTES = ("bnb", "8bit", "paged", "lion", "ademamix")
-# Optimisers by the start of their names: the package that brings them.
-_PACKAGES = {
-    "adamw_torch_4bit": "torchao",
-    "adamw_torch_8bit": "torchao",
-    "adamw_anyprecision": "torchdistx",
-    "adamw_torch_xla": "torch_xla",
-    "adamw_torch_npu": "torch_npu",
-    "galore": "galore_torch",
-    "apollo": "apollo_torch",
-    "lomo": "lomo_optim",
-    "adalomo": "lomo_optim",
-    "grokadamw": "grokadamw",
-    "schedule_free": "schedulefree",
-    "stable_adamw": "torch_optimi",
-}
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Muon
 
 
-def check_optimiser(config: TrainConfig, installed: Installed = is_installed) -> None:
-    """Raise ConfigError for a name that transformers does not know, EnvironmentProblem where its package is missing."""
-    name = config.optim
-    known = [one.value for one in OptimizerNames]
-    if name not in known:
-        near = ", ".join(difflib.get_close_matches(name, known, n=4, cutoff=0.4)) or "adamw_torch"
-        raise ConfigError(Problem("optimiser_unknown", {"name": name, "near": near}, "optim"))
-    package = next((package for start, package in _PACKAGES.items() if name.startswith(start)), None)
-    if package is None and any(part in name for part in _BITSANDBYTES):
-        if not installed("bitsandbytes"):
-            raise EnvironmentProblem(Problem("bitsandbytes_missing", {"key": f"optim: {name}"}, "optim"))
-    elif package and not installed(package):
-        raise EnvironmentProblem(Problem("optimiser_package", {"name": name, "package": package}, "optim"))
+def check_optimiser(config: TrainConfig, known: Container[str] = ()) -> None:
+    """Raise EnvironmentProblem for a name that other versions of transformers have, and not the installed one."""
+    if config.optim not in (known or [one.value for one in OptimizerNames]):
+        params = {"name": config.optim, "version": transformers.__version__}
+        raise EnvironmentProblem(Problem("optimiser_too_new", params, "optim"))
 
 
 def own_optimiser(

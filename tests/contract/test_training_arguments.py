@@ -5,11 +5,16 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+from typing import get_args
 
 import pytest
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
+from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames
 
 from engine.config.fates import key_table, status
+from engine.config.key import Scheduler
+from engine.config.optimisers import PACKAGES
 from engine.config.schema import TrainConfig, fields
 from engine.train import arguments
 
@@ -75,3 +80,15 @@ def test_schema_keys_that_transformers_has_mean_the_same_there():
         and fields(TrainConfig)[name].default != getattr(OFFICIAL[name].default, "value", OFFICIAL[name].default)
     }
     assert differing <= DIFFERENT, sorted(differing - DIFFERENT)
+
+
+def test_every_optimiser_of_transformers_is_in_the_table():
+    """One that is not would be refused where the config is read, with the name of another."""
+    unknown = {one.value for one in OptimizerNames} - set(PACKAGES)
+    assert not unknown, f"in transformers.OptimizerNames, but not in engine/config/optimisers.py: {sorted(unknown)}"
+
+
+def test_every_schedule_that_is_offered_is_known_to_transformers():
+    """greedy, which newer versions have, needs a figure to go by, as a run measures it, and is not offered."""
+    known = {one.value for one in SchedulerType}
+    assert set(get_args(Scheduler)) == known - {"greedy"}

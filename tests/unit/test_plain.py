@@ -188,7 +188,7 @@ class RefusingDesk(HereDesk):
 
 def test_a_start_that_is_refused_comes_back_to_the_review(tmp_path: Path) -> None:
     """Every answer is still there."""
-    code, script, desk = dialogue(tmp_path, *[""] * 5, START, START, NO, NO, desk=RefusingDesk())
+    code, script, desk = dialogue(tmp_path, *[""] * 5, START, "", START, NO, NO, desk=RefusingDesk())
     assert code == EXIT_OK and len(desk.started) == 2
     assert "none" in script.text
 

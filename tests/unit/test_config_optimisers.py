@@ -1,0 +1,79 @@
+"""Names of optimisers: what is none is refused where a config is read, what needs a package before a run is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config.checking import check_value
+from engine.config.jobs import load_job
+from engine.config.optimisers import PACKAGES, require
+from engine.config.schema import TrainConfig
+from engine.errors import ConfigError, EnvironmentProblem
+from engine.messages import render
+from tests.unit.wizards import begun
+
+FILE = "model_name_or_path: m\ndataset: d\noutput_dir: o\noptim: {name}\n"
+
+
+def test_a_name_that_is_none_is_refused_where_it_stands(tmp_path: Path) -> None:
+    """With its line, those that look like it and what they need, and those that need nothing."""
+    file = tmp_path / "train.yaml"
+    file.write_text(FILE.format(name="adamw_torch_8bits"))
+    with pytest.raises(ConfigError) as caught:
+        load_job(file)
+    problem = caught.value.problems[0]
+    assert (problem.code, problem.key, problem.line) == ("optimiser_unknown", "optim", 4)
+    told = render(problem)
+    assert "Did you mean adamw_torch_8bit (torchao), " in told and "need none: adamw_torch, adamw_torch_fused," in told
+    file.write_text(FILE.format(name="adalomo"))
+    load_job(file)
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("adamw_tourch", "adamw_torch"),
+        ("AdamW-8bit", "adamw_8bit (bitsandbytes)"),
+        ("page_adamw_8bit", "paged_adamw_8bit (bitsandbytes)"),
+        ("stable_adam", "stable_adamw (optimi)"),
+        ("x", "adamw_torch"),
+        ("", "adamw_torch"),
+        ("[/x]\x1b{0}" * 200, "adamw_torch"),
+    ],
+)
+def test_the_nearest_name_comes_first(given: str, near: str) -> None:
+    (problem,) = check_value(TrainConfig, "optim", given)
+    assert problem.params["near"][0] == near and near in render(problem) and "\x1b" not in render(problem)
+
+
+def test_the_wizard_refuses_it_under_the_line_that_is_typed(tmp_path: Path) -> None:
+    """Not once the run has begun; the value of before stays."""
+    wizard = begun(tmp_path, train_optim="sgd")
+    assert [problem.code for problem in wizard.answer("train.optim", "sgdd")] == ["optimiser_unknown"]
+    assert wizard.value("train.optim") == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("paged_adamw_8bit", "bitsandbytes_missing"),
+        ("lion_32bit", "bitsandbytes_missing"),
+        ("galore_adamw_8bit", "optimiser_package"),
+        ("schedule_free_adamw", "optimiser_package"),
+        ("adamw_torch_8bit", "optimiser_package"),
+        ("stable_adamw", "optimiser_package"),
+    ],
+)
+def test_a_package_that_is_missing_is_said_before_the_run(name: str, code: str) -> None:
+    """Trainer would find out after the model was loaded and the data tokenised."""
+    with pytest.raises(EnvironmentProblem) as found:
+        require(name, lambda package: None)
+    assert found.value.problems[0].code == code
+    require(name, lambda package: package)
+
+
+@pytest.mark.parametrize("name", [name for name, package in PACKAGES.items() if not package])
+def test_the_others_need_none(name: str) -> None:
+    require(name, lambda package: None)
