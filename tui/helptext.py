@@ -108,8 +108,8 @@ def found_text(words: str) -> str:
     page = page_named(words)
     keys = [key_text(row) for row in _keys(words)]
     told = [] if keys else [advice_text(one) for one in advice]
-    told += [failure_text(page)] if page else []
-    return "\n\n".join(filter(None, (*keys, "\n".join(map(term_text, terms)), *told)))
+    first = [failure_text(page)] if page else []
+    return "\n\n".join(filter(None, (*first, *keys, "\n".join(map(term_text, terms)), *told)))
 
 
 def explanation(wizard: Wizard, question: Question) -> str:

@@ -58,7 +58,9 @@ def test_everything_of_the_three_packages_is_inside(wheel: Path) -> None:
         for file in (ROOT / package).rglob("*")
         if file.suffix in {".py", *DATA} and "__pycache__" not in file.parts
     }
+    wanted |= {f"templates/failures/{page.name}" for page in (ROOT / "docs" / "failures").glob("*.md")}  # by a link
     assert {"engine/config/keys.yaml", "templates/samples/identity.json", "templates/chat/qwen.yaml"} <= wanted
+    assert "templates/failures/out-of-memory.md" in wanted
     assert wanted - inside == set()
     assert not [name for name in inside if name.startswith(("tests/", "benchmarks/", "docs/")) or ".pyc" in name]
     assert any(name.endswith("licenses/LICENSE") for name in inside)
@@ -72,6 +74,11 @@ def test_the_installed_tool_runs_from_anywhere(installed: Path, tmp_path: Path) 
     assert Path(origin).is_relative_to(installed.parent)
     assert run(tool, "--version", **clean(tmp_path)).strip() == f"sft-wizard {__version__}"
     assert str(tmp_path / "mine" / "config.yaml") in run(tool, "new", tmp_path / "mine", **clean(tmp_path))
+
+
+def test_the_installed_tool_has_the_pages_on_failures(installed: Path, tmp_path: Path) -> None:
+    """Where there is no docs/ beside it."""
+    assert "── Out of memory" in run(installed / "sft-wizard", "explain", "out-of-memory", **clean(tmp_path))
 
 
 def test_the_installed_tool_speaks_chinese(installed: Path, tmp_path: Path) -> None:

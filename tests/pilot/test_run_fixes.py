@@ -162,3 +162,47 @@ async def test_nothing_is_offered_while_a_run_goes_on(cwd: Path, tmp_path: Path)
         await put(pilot, seen_after(tmp_path, training), started=OURS)
         await pilot.press("1", "enter", "2")
         assert app.at == "training" and desk.asked_for == []
+
+
+@pytest.mark.parametrize(
+    ("what", "page"),
+    [
+        (out_of_memory, "── Out of memory"),
+        (nan_loss, "── The loss is NaN or infinite"),
+        (bad_data, "── A row of the data cannot be read or used"),
+    ],
+)
+async def test_a_question_mark_shows_the_page_of_the_failure(
+    cwd: Path, tmp_path: Path, what: Callable[[FakeRun], None], page: str
+) -> None:
+    """Before the keys and the words; `/` looks for words as ever, and Esc leads back to the ways."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await put(pilot, seen_after(tmp_path, what), started=None)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: page in screen_text(app) and "What you see:" in screen_text(app))
+        await pilot.press("slash", *"stop")
+        await until(pilot, lambda: page not in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: page in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Read what this is and how to prevent it" in screen_text(app))
+
+
+async def test_the_page_is_a_way_on_too(cwd: Path, tmp_path: Path) -> None:
+    """With the command that shows it at a shell."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await put(pilot, seen_after(tmp_path, out_of_memory), started=None)
+        await pilot.press("down", "down", "down")
+        await until(pilot, lambda: "At a shell: sft-wizard explain out-of-memory" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "── Out of memory" in screen_text(app))
+
+
+async def test_help_of_a_run_that_goes_on_begins_with_its_keys(cwd: Path, tmp_path: Path) -> None:
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await put(pilot, seen_after(tmp_path, training), started=OURS)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: screen_text(app).split("\n")[1].startswith(" ── Keys"))

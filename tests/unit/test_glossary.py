@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,10 +11,13 @@ from engine.advice import ADVICE
 from engine.config.listing import rows
 from engine.config.schema import TrainConfig, fields, meta
 from engine.config.teaching import GROUPS, TAUGHT
+from engine.errors import Problem
+from engine.failures import pages
 from engine.glossary import TERMS, matching, terms_of
 from engine.wizard.steps import STEPS
 from engine.wizard.table import table
 from tui.cli import app
+from tui.explaining import explain
 from tui.helptext import found_text
 
 SETTINGS = [
@@ -154,3 +158,25 @@ def test_a_key_is_told_with_its_range() -> None:
     assert "noise" in found_text("neftune_noise_alpha").lower()
     assert found_text("use_galore")
     assert found_text("gibberish") == ""
+
+
+def test_the_page_of_a_failure_is_told_by_its_name_and_by_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the message of a failure names it; what tries to be a name brings the nearest."""
+    for words in (["out-of-memory"], ["out", "of", "memory"], ["oom"]):
+        assert explain(words, as_json=False) == 0
+        assert capsys.readouterr().out.startswith("── Out of memory\n\nWhat you see:\n")
+    assert explain(["gated-modl"], as_json=False) == 2
+    assert "gated-model" in capsys.readouterr().err
+    assert explain(["disk-full"], as_json=True) == 0
+    assert list(json.loads(capsys.readouterr().out)["failures"]) == ["disk-full"]
+    assert explain([], as_json=False) == 0
+    told = capsys.readouterr().out
+    assert all(f"\n{page.name} " in told for page in pages())
+
+
+def test_a_command_that_is_refused_names_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the first problem that has one; most mistakes in a file need none."""
+    from tui.failurepage import more_line
+
+    assert more_line([Problem("value_wrong"), Problem("model_gated")]).endswith(" explain gated-model")
+    assert more_line([Problem("value_wrong")]) == ""
