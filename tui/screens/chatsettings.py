@@ -17,6 +17,7 @@ from engine.errors import ProblemError
 from tui.screens.modal import Modal
 from tui.widgets import Words
 from tui.widgets.field import Field
+from tui.widgets.footer import Footer
 from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_text, say
 
@@ -55,7 +56,7 @@ class ChatSettings(Modal[Settled]):
             yield Words(id="why")
             yield Field(id="typed")
             yield Words(id="refused")
-            yield Words(id="pane-keys")
+            yield Footer(pane=True)
 
     def on_mount(self) -> None:
         """The first row goes back: nothing has to be changed."""
@@ -128,5 +129,7 @@ class ChatSettings(Modal[Settled]):
         whys[PROCESSOR] = _("Slower, but it has more memory. The model is loaded anew.")
         whys[FORGET] = _("The next question is the first again; a file that was saved stays.")
         self.query_one("#why", Words).show(whys.get(str(picker.key), ""))
-        keys = _("Enter take it  Esc leave it as it was") if self.editing else _("Enter change  Esc back to the talk")
-        self.query_one("#pane-keys", Words).show(keys)
+        editing = bool(self.editing)
+        keys = [("Enter", _("take it") if editing else _("change"))]
+        keys.append(("Esc", _("leave it as it was") if editing else _("back to the talk")))
+        self.query_one(Footer).show_keys(keys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from tui.beside import beside
 from tui.rowspage import Line, report_words, row_facts, row_lines, row_title
 from tui.screens.pane import TextPane
 from tui.widgets import Words
-from tui.widgets.footer import key_line
+from tui.widgets.footer import Key
 from tui.words import _, problem_text
 
 Rows = tuple[RowView, ...]
@@ -113,7 +113,7 @@ class RowsPane(TextPane):
         self.query_one("#row-facts", Words).show("\n".join([self._legend(), *facts]))
         width = self.size.width - MARGIN
         self.query_one(Marked).show(row_lines(view, width, tokens=self.tokens, ascii_only=self.ascii_only))
-        self.query_one("#pane-keys", Words).show(self.keys())
+        self.tell_keys()
 
     def _legend(self) -> str:
         mark = "|" if self.ascii_only else "┃"
@@ -123,10 +123,10 @@ class RowsPane(TextPane):
             return words.format(mark=mark, space=space)
         return _("{mark} is learnt, the rest only read.").format(mark=mark)
 
-    def keys(self) -> str:
+    def keys(self) -> Sequence[Key]:
         """What the keys do."""
         other = _("text") if self.tokens else _("tokens")
-        return key_line([("← →", _("other rows")), ("↑ ↓", _("scroll")), ("t", other), ("Esc", _("close"))])
+        return [("← →", _("other rows")), ("↑ ↓", _("scroll")), ("t", other), ("Esc", _("close"))]
 
     def action_go(self, by: int) -> None:
         """The next row, or the one before."""

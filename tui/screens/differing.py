@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -14,6 +16,8 @@ from engine.wizard.session import Tree, Wizard
 from tui.beside import beside
 from tui.filewords import difference_words
 from tui.screens.pane import TextPane
+from tui.widgets import Words
+from tui.widgets.footer import Key
 from tui.words import _, problem_text
 
 
@@ -43,13 +47,17 @@ class DifferencePane(TextPane):
         self.folder, self.planned, self.starting = wizard.folder(), tree, starting
         self.blocked = any(file.state == "in the way" for file in tree.files)
 
-    def keys(self) -> str:
+    def keys(self) -> Sequence[Key]:
         """What can be done about them."""
         if not self.blocked:
             return super().keys()
         replace = _("replace and start") if self.starting else _("replace")
-        kept = _("the old ones are kept, with the time in their names")
-        return _("r {replace} ({kept})  n another folder  Esc back").format(replace=replace, kept=kept)
+        return [("r", replace), ("n", _("another folder")), *super().keys()]
+
+    def above(self) -> ComposeResult:
+        """What becomes of those that are there."""
+        if self.blocked:
+            yield Words(_("What is replaced is kept, with the time in its name."), id="kept")
 
     def on_mount(self) -> None:
         """Files are read beside the keyboard."""

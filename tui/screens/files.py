@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from tui.beside import beside
 from tui.phases import size_words
 from tui.screens.modal import Modal
 from tui.widgets import Words
-from tui.widgets.footer import key_line
+from tui.widgets.footer import Footer, Key
 from tui.widgets.picker import Picker, Row
 from tui.words import _, problem_text
 
@@ -86,7 +86,7 @@ class FileScreen(Modal[Chosen | None]):
             yield Words(id="folder")
             yield FileList(numbers=False, id="files")
             yield Words(id="more")
-            yield Words(id="pane-keys")
+            yield Footer(pane=True)
 
     def on_mount(self) -> None:
         """Read the first folder."""
@@ -114,18 +114,21 @@ class FileScreen(Modal[Chosen | None]):
         self._draw(self._onto or None)
 
     def _draw(self, onto: str | None = None) -> None:
+        """What passes the filter, names that begin with it first; the cursor goes `onto` a row, or stays."""
         if not self.query("#files"):  # left meanwhile
             return
         folder = self.listing.folder
         up = [] if self.filter or folder.parent == folder else [Row(UP, _("../"), _("one up"))]
-        rows = [row for name, row in self._rows if self.filter.casefold() in name]
+        typed = self.filter.casefold()
+        found = [(name, row) for name, row in self._rows if typed in name]
+        rows = [row for _name, row in sorted(found, key=lambda one: not one[0].startswith(typed))]
         first = rows[0].key if rows else UP
         files = self.query_one(FileList)
         keys = {row.key for row in rows}
         files.show([*up, *rows], onto if onto in keys else files.key if files.key in keys else first)
         self.query_one("#folder", Words).show(ending(clean(folder), self.size.width - 2))
         self.query_one("#more", Words).show("\n".join(self._words(len(rows))))
-        self.query_one("#pane-keys", Words).show(self.hint_line())
+        self.query_one(Footer).show_keys(self.keys())
 
     def _words(self, shown: int) -> list[str]:
         """What is filtered, what is not shown, and why."""
@@ -141,14 +144,20 @@ class FileScreen(Modal[Chosen | None]):
         elif not found.entries:
             lines.append(_("Nothing here can be used."))
         kinds = _(", ").join(suffix.removeprefix(".") for suffix in self.wanted.suffixes)
-        if found.others and kinds:
-            lines.append(_("not shown: {count} that are none of {kinds}").format(count=found.others, kinds=kinds))
+        others = found.others if kinds else 0
+        left_out = [
+            _("{count} hidden").format(count=found.hidden) if found.hidden else "",
+            _("{count} folders with nothing to choose").format(count=found.empty) if found.empty else "",
+            _("{count} that are none of {kinds}").format(count=others, kinds=kinds) if others else "",
+        ]
+        if any(left_out):
+            lines.append(_("not shown: {what}").format(what=_(", ").join(filter(None, left_out))))
         if (entry := self._entry()) and entry.reason:
             lines.append(_("! {name}: {reason}").format(name=one_line(entry.name, LONGEST), reason=clean(entry.reason)))
         return lines
 
-    def hint_line(self) -> str:
-        """The keys in one line."""
+    def keys(self) -> Sequence[Key]:
+        """What the keys do."""
         entry = self._entry()
         take = _("choose") if entry and entry.kind != "folder" else _("open")
         back = _("all names") if self.filter else _("cancel")
@@ -159,7 +168,7 @@ class FileScreen(Modal[Chosen | None]):
             (".", _("hidden")),
             ("/", _("type it")),
         ]
-        return key_line([*keys, ("Esc", back)])
+        return [*keys, ("Esc", back)]
 
     def on_key(self, event: events.Key) -> None:
         """What is typed filters; a dot with no filter shows hidden names, a slash begins a path."""
@@ -173,8 +182,7 @@ class FileScreen(Modal[Chosen | None]):
             self.hidden = not self.hidden
             self.enter(self.listing.folder, str(self.query_one(FileList).key or ""))
         else:
-            self.filter += event.character
-            self._draw()
+            self._narrow(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
         """A path that is pasted is typed."""
@@ -183,8 +191,13 @@ class FileScreen(Modal[Chosen | None]):
         if text.startswith(tuple(TYPED)):
             self.dismiss(Chosen(typed=text))
         elif text:
-            self.filter += text
-            self._draw()
+            self._narrow(text)
+
+    def _narrow(self, typed: str) -> None:
+        """More of a filter: the cursor goes to what fits it best."""
+        self.filter += typed
+        self.query_one(FileList).show([])
+        self._draw()
 
     def action_erase(self) -> None:
         """Backspace: the last letter of the filter, else one folder up."""
@@ -239,7 +252,8 @@ def row_of(entry: Entry) -> Row:
         return Row(entry.name, f"{name}/", _("model, {size}").format(size=size_words(entry.size or 0)))
     if entry.reason:
         return Row(entry.name, f"{name}/", _("no access"))
-    return Row(entry.name, f"{name}/", _("{count} files").format(count=entry.held) if entry.held else "")
+    held = _("more than {count} files") if entry.more else _("{count} files")
+    return Row(entry.name, f"{name}/", held.format(count=entry.held) if entry.held else "")
 
 
 def ending(text: str, cells: int) -> str:

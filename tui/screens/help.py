@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -21,14 +22,14 @@ from tui.words import _
 class HelpPane(TextPane):
     """Opened from anywhere; topic: the id of a question or step that is explained first, after the page of a failure.
 
-    `/` looks for a word.
+    step: whose keys are told. `/` looks for a word.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "find", show=False)]
 
-    def __init__(self, wizard: Wizard, topic: str, failure: str = ""):
-        self.wizard, self.topic, self.failure = wizard, topic, failure
-        super().__init__(_("Help"), help_page(wizard, topic, failure=failure))
+    def __init__(self, wizard: Wizard, topic: str, failure: str = "", step: str = ""):
+        self.page = partial(help_page, wizard, topic, failure=failure, step=step)
+        super().__init__(_("Help"), self.page())
 
     def above(self) -> ComposeResult:
         """The line to type in."""
@@ -56,7 +57,7 @@ class HelpPane(TextPane):
 
     @on(Input.Changed, "#finding")
     def _typed(self, message: Input.Changed) -> None:
-        self.show(help_page(self.wizard, self.topic, message.value, self.failure))
+        self.show(self.page(message.value))
 
     @on(Input.Submitted, "#finding")
     def _found(self) -> None:

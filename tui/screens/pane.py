@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,6 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 
 from tui.screens.modal import Modal
 from tui.widgets import Words
+from tui.widgets.footer import Footer, Key
 from tui.words import _
 
 
@@ -29,7 +31,7 @@ class TextPane(Modal[None]):
             yield from self.above()
             with VerticalScroll(id="pane-text"):
                 yield from self.content()
-            yield Words(self.keys(), id="pane-keys")
+            yield Footer(pane=True)
 
     def above(self) -> ComposeResult:
         """What stands between title and text."""
@@ -39,12 +41,17 @@ class TextPane(Modal[None]):
         """What scrolls."""
         yield Words(self.text, id="pane-words")
 
-    def keys(self) -> str:
+    def keys(self) -> Sequence[Key]:
         """What the keys do."""
-        return _("↑ ↓ scroll  Esc close")
+        return [("↑ ↓", _("scroll")), ("Esc", _("close"))]
+
+    def tell_keys(self) -> None:
+        """They do something else than before."""
+        self.query_one(Footer).show_keys(self.keys())
 
     def on_mount(self) -> None:
         """The arrows scroll at once."""
+        self.tell_keys()
         self.read_on()
 
     def read_on(self) -> None:

@@ -10,9 +10,10 @@ from textual.geometry import Offset
 from textual.widgets import Input
 
 from engine.text import clean
+from tui.widgets import Keyed
 
 
-class Field(Input):
+class Field(Keyed, Input):
     """No blinking cursor, no control characters, whatever was pasted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -15,25 +15,20 @@ Key = tuple[str, str]  # what is pressed, and what it does in the person's langu
 
 
 class Footer(Words):
-    """One line where the keys fit into one, else two."""
+    """One line where the keys fit into one, else two. `pane` is that of a dialog or of text to read."""
 
-    def __init__(self) -> None:
-        super().__init__(id="keys")
+    def __init__(self, *, pane: bool = False) -> None:
+        super().__init__(id="pane-keys" if pane else "keys")
         self.keys: tuple[Key, ...] = ()
 
     def show_keys(self, keys: Sequence[Key]) -> None:
         """Other keys, the most important first; the last but one is help."""
         self.keys = tuple(keys)
-        self.show(key_line(keys))
+        self.show(GAP.join(_said(keys)))
 
     def lines(self, cells: int) -> list[str]:
         """At this width."""
         return footer_lines(self.keys, cells)
-
-
-def key_line(keys: Sequence[Key]) -> str:
-    """All of them in one line, however wide."""
-    return GAP.join(_said(keys))
 
 
 def footer_lines(keys: Sequence[Key], cells: int) -> list[str]:

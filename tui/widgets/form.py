@@ -136,11 +136,11 @@ class Form(Vertical):
         self.post_message(self.Toggled())
         if options:
             offered.show(options, _key(self.wizard.value(name) if suggested is None else suggested))
-            self.screen.set_focus(offered)  # at once: keys that were typed ahead are for it
+            offered.focus()
         else:
             value = self.wizard.value(name) if suggested is None else suggested
             field.fill("" if value is None else say(self.wizard.shown(name)) if suggested is None else str(suggested))
-            self.screen.set_focus(field)
+            field.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Esc is ours only while something is edited or looked for; the other keys only while nothing is edited."""
@@ -164,7 +164,7 @@ class Form(Vertical):
         field = self.query_one("#finding", Field)
         field.placeholder = _("a name or any word; Esc shows all again")
         field.display = True
-        self.screen.set_focus(field)
+        field.focus()
         self.post_message(self.Toggled())
 
     def action_restore(self) -> None:
