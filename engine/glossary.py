@@ -62,7 +62,7 @@ TERMS: tuple[Term, ...] = (
         Phrase(
             "How many directions the adapter has in each layer, and so how much it can hold. More takes more memory."
         ),
-        _key("lora_rank", "use_rslora"),
+        ("preset", *_key("lora_rank", "use_rslora")),
         "lora_rank r",
     ),
     Term(
@@ -106,7 +106,7 @@ TERMS: tuple[Term, ...] = (
         Phrase(
             "A piece of a word: what a model reads and writes. English has about 4 letters a token, Chinese 1 or 2."
         ),
-        ("data", *_key("cutoff_len")),
+        ("model", "data", "preset", *_key("cutoff_len")),
         "tokenizer tokens",
     ),
     Term(
@@ -118,7 +118,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         Phrase("template"),
         Phrase("What stands around each message: headers, end marks, the system prompt. It has to be the model's own."),
-        _key("template"),
+        ("model", *_key("template")),
         "chat format prompt",
     ),
     Term(
@@ -168,11 +168,16 @@ TERMS: tuple[Term, ...] = (
         (),
         "neat_packing packing",
     ),
-    Term(Phrase("epoch"), Phrase("One pass over all samples."), _key("num_train_epochs"), "num_train_epochs pass"),
+    Term(
+        Phrase("epoch"),
+        Phrase("One pass over all samples."),
+        ("settings", *_key("num_train_epochs")),
+        "num_train_epochs pass",
+    ),
     Term(
         Phrase("step"),
         Phrase("One change of the adapter, after batch size times accumulation samples."),
-        _key("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps"),
+        ("settings", *_key("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps")),
         "optimiser step max_steps",
     ),
     Term(
@@ -184,7 +189,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         Phrase("gradient accumulation"),
         Phrase("Several batches before the adapter changes: as good as one large batch, in less memory."),
-        _key("gradient_accumulation_steps"),
+        ("preset", *_key("gradient_accumulation_steps")),
         "gradient_accumulation_steps",
     ),
     Term(
@@ -196,7 +201,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         Phrase("learning rate"),
         Phrase("How far a step goes. Too high and the loss jumps, too low and nothing is learnt."),
-        _key("learning_rate", "lr_scheduler_type"),
+        ("settings", *_key("learning_rate", "lr_scheduler_type")),
         "learning_rate lr",
     ),
     Term(

@@ -352,7 +352,7 @@ class WizardApp(App[int]):
 
         screen = self.screen
         if isinstance(screen, StepScreen):
-            self.push_screen(HelpPane(self.wizard, screen.topic(), screen.failure_page()))
+            self.push_screen(HelpPane(self.wizard, screen.topic(), screen.failure_page(), screen.step))
         elif not isinstance(screen, HelpPane):
             self.push_screen(HelpPane(self.wizard, ""))
 

@@ -22,14 +22,16 @@ KEYS = (
     ("Enter", noop("take the row and go on")),
     ("Esc", noop("back; nothing is lost")),
     ("Tab", noop("to the next field")),
-    ("/", noop("find: in settings, in files, on this page")),
-    ("a", noop("show what is rarely changed as well")),
-    ("x", noop("put a setting back to its default; once more, and yours is back")),
-    ("f, u", noop("change what has to be changed so that it fits, and undo that")),
+    ("l", noop("the next language")),
     ("F1", noop("this page, also while you type")),
     ("Ctrl+Z", noop("to the shell; fg comes back")),
     ("Ctrl+Q", noop("leave; a training run goes on")),
 )
+
+FILES = ("b", noop("choose from a list of files; / there types a path"))
+FIT = ("f, u", noop("change what has to be changed so that it fits, and undo that"))
+FIND = ("/", noop("find: in settings, in files, on this page"))
+RESTORE = ("x", noop("put a setting back to its default; once more, and yours is back"))
 
 RUN_KEYS = (
     ("s", noop("finish the step, save and end; asked twice")),
@@ -66,19 +68,41 @@ FINISH_KEYS = (
     *KEYS[-3:],
 )
 
+_MORE_KEYS = {  # of a step, beside those that all have
+    "hardware": (("r", noop("look again")),),
+    "model": (("d", noop("download it now, while you go on; Esc stops that")), FILES),
+    "data": (
+        ("a", noop("columns, names in a sample, what goes before each row")),
+        ("v", noop("the report of every row")),
+        ("r", noop("the rows as the model will see them")),
+        FILES,
+    ),
+    "preset": (FIT,),
+    "settings": (FIND, ("a", noop("show what is rarely changed as well")), RESTORE, FIT),
+    "review": (
+        ("t", noop("the files that Start writes")),
+        ("y", noop("their YAML")),
+        ("d", noop("how files that are there differ")),
+        FIND,
+        RESTORE,
+        FIT,
+    ),
+}
 _OWN_KEYS = {"training": RUN_KEYS, "merge": RUN_KEYS, "chat": CHAT_KEYS, "finish": FINISH_KEYS}
 
 
-def help_page(wizard: Wizard, topic: str, find: str = "", failure: str = "") -> str:
+def help_page(wizard: Wizard, topic: str, find: str = "", failure: str = "", step: str = "") -> str:
     """The whole page, what is under the cursor first; with `find` only what mentions these words.
 
-    failure: the name of the page about what has failed, which stands before all.
+    step: whose keys are told; a question may have the name of one. failure: the name of the page about what has
+    failed, which stands before all.
     """
     if find.strip():
         return found_text(find) or _("Nothing mentions {words}.").format(words=clean(find.strip()))
     terms, advice = matching("")
-    own = _OWN_KEYS.get(topic)
-    keys = "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in own or KEYS)])
+    own = _OWN_KEYS.get(step)
+    told = own or (*KEYS[:5], *_MORE_KEYS.get(step, ()), *KEYS[5:])
+    keys = "\n".join([heading(_("Keys")), *(f"{key:7} {translate(words)}" for key, words in told)])
     page = page_named(failure) if failure else None
     parts = [
         failure_text(page) if page else "",

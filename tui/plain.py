@@ -76,6 +76,10 @@ class Dialogue:
 
     def run(self) -> int:
         """Everything, in order."""
+        self.prompts.tell(
+            _("Teach a language model from your own examples. Each step asks, explains and can be taken back.")
+        )
+        self.prompts.tell(_("Enter takes what is in brackets, Ctrl+C leaves."))
         begun = Begin(self.wizard, self.desk, self.prompts, self.talk, self.look).ask()
         if begun.run is not None:
             self.watching = True
@@ -149,9 +153,12 @@ class Dialogue:
         self.prompts.tell()
         self.prompts.tell(say(review.title).upper())
         self.prompts.tell(say(review.intro))
+        shown: object = None  # the answers that stand above: what is read about them is not pushed away by them
         while True:
             self._look()
-            self._show_review()
+            if shown != self.wizard.answers:
+                self._show_review()
+                shown = dict(self.wizard.answers)
             answers = self.wizard.review()
             self.prompts.tell(
                 _("y shows the YAML, d the differences, x NUMBER takes the default again, ? WORD explains.")
@@ -160,7 +167,7 @@ class Dialogue:
             if text == LEAVE:
                 return None
             if text == BACK:
-                self.now = self._before(review) or self.now
+                self.now, shown = self._before(review) or self.now, None
                 self._questions()
             elif text.isdecimal() and 0 < int(text) <= len(answers):
                 self.asker.edit(answers[int(text) - 1].question)
@@ -169,8 +176,11 @@ class Dialogue:
                 self._keep()
             elif text:
                 self.prompts.tell(_("Type a number from 1 to {most}.").format(most=len(answers)))
-            elif started := self._started():
-                return started
+            else:
+                seen = self._seen
+                if started := self._started():
+                    return started
+                shown = shown if self._seen is not seen else None
 
     def _look(self) -> None:
         """Find out what the review needs."""

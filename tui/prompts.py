@@ -77,8 +77,8 @@ class EditedPrompts(LinePrompts):
             return Size(rows=rows, columns=columns)
 
         output = Vt100_Output(sys.stderr, size, term=os.environ.get("TERM"), enable_cpr=False)
-        prompt = questionary.text(clean(question), qmark="", output=output, color_depth=ColorDepth.MONOCHROME, **more)
-        return str(prompt.unsafe_ask())
+        more |= {"output": output, "color_depth": ColorDepth.MONOCHROME, "enable_suspend": True}  # Ctrl+Z, and fg
+        return str(questionary.text(clean(question), qmark="", **more).unsafe_ask())
 
 
 def terminal_prompts(environ: Mapping[str, str], *, can_ask: bool) -> Prompts:

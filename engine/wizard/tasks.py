@@ -31,6 +31,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry, started_again
 from engine.samples import Sample, sample
 from engine.text import Phrase, one_line
+from engine.wizard import draft
 
 ROWS = 1000  # read of a data file: enough to know its columns and their use
 PREVIEW_LENGTH = 600  # characters of a turn
@@ -208,7 +209,9 @@ def start(
     chosen = next(found for found in presets() if found.name == preset)
     plan: list[PlannedFile] = plan_project(answers, chosen)
     apply_project(answers, plan, force=force)
-    return _launch(answers.folder / "config.yaml", progress, force=anyway)
+    launched = _launch(answers.folder / "config.yaml", progress, force=anyway)
+    draft.drop()  # the wizard may have been left meanwhile, with its answers kept
+    return launched
 
 
 def resume(run: Path, retry: Retry, progress: Progress) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pilot.every import opened
+from tests.pilot.every import opened, reach
 from tests.pilot.fakes import app_of, at, screen_text, straight, until
 from tests.pilot.test_walk import STEPS
 from tui.app import WizardApp
@@ -119,3 +119,23 @@ async def test_help_speaks_the_persons_language(cwd: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, HelpPane))
         assert screen_text(app)
     set_language("en")
+
+
+async def test_the_keys_are_those_of_the_step(cwd: Path) -> None:
+    """Not those of a run, though a question has the name of a step: whether to merge."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for name, words in {"data": "the report of every row", "settings": "put a setting back"}.items():
+            await reach(pilot, app, name)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpPane))
+            assert words in pane(app).text and "the next language" in pane(app).text
+            await pilot.press("escape")
+            await at(pilot, name)
+        await pilot.press("enter")
+        await at(pilot, "review")
+        app.screen.query_one("#rows", Picker).move_to("merge")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpPane))
+        assert "── Merge after training" in pane(app).text.split("── Keys")[0]
+        assert "their YAML" in pane(app).text and "TensorBoard on this machine" not in pane(app).text

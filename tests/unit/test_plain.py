@@ -266,3 +266,20 @@ def test_without_a_terminal_it_says_what_works_without() -> None:
 def test_the_prompts_suit_the_terminal(environ: dict[str, str], kind: type) -> None:
     """Where the cursor cannot be moved, nothing tries to."""
     assert type(terminal_prompts(environ, can_ask=True)) is kind
+
+
+def test_what_is_read_at_the_review_is_not_pushed_away(tmp_path: Path) -> None:
+    """All answers again after every `?` would leave nothing of what was asked for on the screen."""
+    lines = ["? rank", "y", "nonsense", pick("learning_rate"), "0.001", "q"]
+    _code, script, _desk = dialogue(tmp_path, *[""] * 5, *lines)
+    listed = [place for place, line in enumerate(script.said) if line.startswith("  1. Model:")]
+    told = next(place for place, line in enumerate(script.said) if "rank: How many directions" in line)
+    assert len(listed) == 2  # at first, and after an answer was changed
+    assert listed[0] < told < listed[1]
+
+
+def test_the_first_question_comes_with_what_enter_means(tmp_path: Path) -> None:
+    """And with what the tool does: nothing was read before it."""
+    _code, script, _desk = dialogue(tmp_path)
+    assert script.said[0].startswith("Teach a language model")
+    assert "Enter takes what is in brackets" in script.said[1]

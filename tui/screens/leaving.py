@@ -42,7 +42,11 @@ class LeaveDialog(Modal[None]):
             )
         if app.starting:
             return _("The run is being started, and goes on. To see it: {command}").format(command=f"{command()} runs")
-        return _("Your answers are kept and offered at the next start.")
+        if app.wizard.answers == app.untouched and app.beginning.draft is None:
+            return _("No answer was changed, and nothing was written.")
+        kept = _("Your answers are kept and offered at the next start.")
+        stops = _("The download stops; what has arrived of it stays, and the next one goes on from there.")
+        return " ".join([kept, *([stops] if app.downloads.running else [])])
 
     @on(Picker.Picked)
     def _picked(self, message: Picker.Picked) -> None:
