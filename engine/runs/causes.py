@@ -91,7 +91,8 @@ def _disk(case: Case) -> Iterator[Fix]:
 
 def _folder(case: Case) -> Iterator[Fix]:
     """What is to be written to is taken, or closed to this person."""
-    yield Fix(Phrase("Take another folder for the project"), NOTHING, Edit("project"))
+    why = Phrase("A free name is filled in; all else stays.")
+    yield Fix(Phrase("Take another folder for the project"), why, Edit("project"))
     if case.problem.code == "in_use":
         run = shlex.quote(str(case.problem.params.get("run")))
         yield command(Phrase("See the run that has the folder"), f"sft-wizard attach {run}")

@@ -125,6 +125,7 @@ def test_a_failure_without_a_terminal_prints_commands(tmp_path: Path, capsys: py
     assert "1. Go on from step 50 with learning_rate: 0.0001. A third of before" in said
     assert f"     sft-wizard resume {ID} --set learning_rate=0.0001\n" in said
     assert f"     sft-wizard logs {ID}\n" in said
+    assert "Read what this is and how to prevent it\n     sft-wizard explain loss-nan\n" in said
     attach(done(tmp_path / "well"))
     assert "What can be done" not in capsys.readouterr().err
 
