@@ -13,6 +13,8 @@ from engine.errors import ProblemError
 from engine.models import get_model
 from tui.words import set_language
 
+for library in ("OMP", "MKL"):  # the models are tiny: threads that wait for each other would be most of the work
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 os.environ["SFT_WIZARD_LANG"] = "en"  # what the tool says to the tests is English wherever they run
 for ignored in (signal.SIGHUP, signal.SIGINT):  # under nohup and behind `&`: what the tests start would inherit it
     if signal.getsignal(ignored) is signal.SIG_IGN:
