@@ -28,7 +28,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a folder. size: bytes of a file or of a model's weights. held: files of a folder that may be chosen.
+    """One line of a folder. size: bytes of a file or of a model's weights. held: files of a folder that may be chosen,
+    or with `more` the least there are.
 
     reason: why a folder cannot be looked into; empty where it can.
     """
@@ -37,6 +38,7 @@ class Entry:
     kind: Kind
     size: int | None = None
     held: int = 0
+    more: bool = False
     reason: str = ""
 
 
@@ -98,12 +100,12 @@ def nearest_folder(path: Path) -> Path:
 
 def _folder(item: os.DirEntry[str], wanted: Wanted) -> Entry | None:
     held = weights = folders = 0
-    configured = False
+    configured = more = False
     try:
         with os.scandir(item) as inside:
             for number, found in enumerate(inside):
-                if number == LOOKED_AT:
-                    folders += 1  # more than can be said in the time
+                if number == LOOKED_AT:  # more than can be said in the time
+                    more = True
                     break
                 suffix = Path(found.name).suffix.lower()
                 held += suffix in wanted.suffixes
@@ -115,7 +117,7 @@ def _folder(item: os.DirEntry[str], wanted: Wanted) -> Entry | None:
         return Entry(item.name, "folder", reason=error.strerror or str(error))
     if wanted.models and configured and weights:
         return Entry(item.name, "model", weights)
-    return Entry(item.name, "folder", held=held) if held or folders else None
+    return Entry(item.name, "folder", held=held, more=more) if held or folders or more else None
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:

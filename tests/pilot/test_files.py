@@ -12,11 +12,11 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
-from engine.wizard.browsing import Listing, Wanted, browse
+from engine.wizard.browsing import Entry, Listing, Wanted, browse
 from tests.pilot.fakes import FakeDesk, app_of, at, file_facts, screen_text, until
 from tests.pilot.test_hostile import HOSTILE
 from tests.pilot.test_walk import walk
-from tui.screens.files import Chosen, FileList, FileScreen, ending, size_words
+from tui.screens.files import Chosen, FileList, FileScreen, ending, row_of, size_words
 from tui.widgets.field import Field
 
 FILES = Wanted((".csv", ".jsonl"))
@@ -80,8 +80,24 @@ async def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await read(pilot)
         assert names(screen) == ["..", "a.csv"]
-        told = "not shown: 1 that are none of csv, jsonl, 1 folders with nothing to choose, 1"
-        assert told in screen_text(app) and "hidden" in screen_text(app)
+        told = "not shown: 1 hidden, 1 folders with nothing to choose, 1 that are none of csv"
+        assert told in screen_text(app)
+
+
+async def test_what_begins_with_the_typed_letters_comes_first(tmp_path: Path) -> None:
+    """Typing mi and Enter leads into mine, not into the first name that has these letters somewhere."""
+    for name in ("alpaca_mini.csv", "mine.csv"):
+        (tmp_path / name).write_text("x")
+    app = Host(FileScreen("Your file", tmp_path, FILES))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await read(pilot)
+        await pilot.press(*"mi")
+        assert names(screen) == ["mine.csv", "alpaca_mini.csv"] and screen.query_one(FileList).key == "mine.csv"
+
+
+def test_a_folder_of_very_many_says_so() -> None:
+    assert row_of(Entry("many", "folder", held=2000, more=True)).value == "more than 2000 files"
+    assert row_of(Entry("few", "folder", held=2)).value == "2 files"
 
 
 async def test_typing_filters(tmp_path: Path) -> None:

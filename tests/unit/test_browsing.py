@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.wizard import browsing
 from engine.wizard.browsing import LOOKED_INTO, Entry, Wanted, browse, nearest_folder
 
 FILES = Wanted((".csv", ".jsonl"))
@@ -34,6 +35,16 @@ def test_folders_come_first_and_only_what_can_be_used_is_there(tmp_path: Path) -
     )
     assert (found.hidden, found.others, found.empty, found.problem) == (1, 1, 2, None)
     assert Entry(".hidden.csv", "file", 3) in browse(tmp_path, FILES, hidden=True).entries
+
+
+def test_a_folder_of_very_many_tells_the_least_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count that stops half-way must not pass for the whole."""
+    monkeypatch.setattr(browsing, "LOOKED_AT", 3)
+    fill(tmp_path, *(f"many/{number}.csv" for number in range(5)), *(f"notes/{number}.md" for number in range(5)))
+    assert browse(tmp_path, FILES).entries == (
+        Entry("many", "folder", held=3, more=True),
+        Entry("notes", "folder", more=True),  # what it holds is not known
+    )
 
 
 def test_a_model_is_its_folder(tmp_path: Path) -> None:
