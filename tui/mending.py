@@ -10,7 +10,7 @@ from textual.message import Message
 from engine.errors import Problem
 from engine.failures import page_named
 from engine.runs import index
-from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, command_of
+from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, Watch, command_of
 from engine.runs.folder import RunFolder
 from engine.runs.leftovers import leftovers
 from engine.runs.retry import Retry
@@ -39,6 +39,14 @@ class Read(Message):
         self.title, self.text = title, text
 
 
+class RunFound(Message):
+    """A run that is to be watched."""
+
+    def __init__(self, run: RunFolder):
+        super().__init__()
+        self.run = run
+
+
 def mend(
     app: WizardApp, seen: Snapshot | None, fix: Fix, start: Callable[[Retry], None], post: Callable[[Message], object]
 ) -> None:
@@ -46,10 +54,10 @@ def mend(
     run, action = RunFolder(seen.path) if seen else None, fix.action
 
     def read(title: str, work: Callable[[], str]) -> None:
-        def why_not(problems: tuple[Problem, ...]) -> Read:
-            return Read(title, "\n".join(map(problem_text, problems)))
-
         beside(post, lambda: Read(title, work()), why_not)
+
+    def why_not(problems: tuple[Problem, ...]) -> Read:
+        return Read(say(fix.label), "\n".join(map(problem_text, problems)))
 
     match action:
         case Retry():
@@ -78,3 +86,5 @@ def mend(
         case Page():
             page = page_named(action.name)
             app.push_screen(TextPane(say(fix.label), failure_text(page) if page else ""))
+        case Watch():
+            beside(post, lambda: RunFound(index.find(action.run, app.wizard.cwd)), why_not)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import Problem
+from engine.errors import Problem, ProblemError
 from engine.failures import page_named
 from engine.runs import index
-from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, command_of
+from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, Watch, command_of
 from engine.runs.folder import RunFolder
 from engine.runs.leftovers import leftovers
 from engine.runs.logs import tail
@@ -49,8 +49,8 @@ def tell_way(fix: Fix, prompts: Prompts, run: RunFolder | None, config: Mapping[
         case Disk():
             prompts.tell(leftover_words(leftovers(run, config, index.known()), WIDTH))
         case Log():
-            for line in tail(log, LOG_LINES):
-                prompts.tell(line)
+            for logged in tail(log, LOG_LINES):
+                prompts.tell(logged)
         case Command():
             prompts.tell(_("At a shell: {command}").format(command=command_of(fix, "")))
         case Page(name):
@@ -90,6 +90,18 @@ def start_again(asker: Asker, problems: Sequence[Problem]) -> bool:
                 if step != "review" and first is not None:
                     asker.edit(first)
                 return False
+            case Watch(run):
+                _watch(asker, run)
             case _other:
                 assert fix is not None
                 tell_way(fix, prompts, None, run_config(wizard), log_file())
+
+
+def _watch(asker: Asker, run: str) -> None:
+    """Another run, until it ends or Ctrl+C."""
+    from tui.watching import watch
+
+    try:
+        watch(index.find(run, asker.wizard.cwd), asker.prompts)
+    except ProblemError as error:
+        asker.tell_problems(list(error.problems))

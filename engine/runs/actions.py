@@ -60,7 +60,14 @@ class Page:
     name: str
 
 
-Action = Retry | Edit | Answers | Row | Command | Disk | Log | Page
+@dataclass(frozen=True)
+class Watch:
+    """Watch another run. run: its id."""
+
+    run: str
+
+
+Action = Retry | Edit | Answers | Row | Command | Disk | Log | Page | Watch
 
 
 @dataclass(frozen=True)
@@ -98,3 +105,5 @@ def command_of(fix: Fix, run: str, file: str = "") -> str:
             return shlex.join(["sft-wizard", "logs", run])
         case Page():
             return f"sft-wizard explain {action.name}"
+        case Watch():
+            return shlex.join(["sft-wizard", "attach", action.run])

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from engine.errors import Problem
-from engine.runs.actions import Disk, Edit, Fix
+from engine.runs.actions import Disk, Edit, Fix, Watch
 from engine.runs.offers import Case, command, edit, resume, rows, saved, smaller, to_answers, with_settings
 from engine.runs.retry import Retry
 from engine.text import NOTHING, Phrase
@@ -93,9 +93,11 @@ def _folder(case: Case) -> Iterator[Fix]:
     """What is to be written to is taken, or closed to this person."""
     why = Phrase("A free name is filled in; all else stays.")
     yield Fix(Phrase("Take another folder for the project"), why, Edit("project"))
-    if case.problem.code == "in_use":
-        run = shlex.quote(str(case.problem.params.get("run")))
-        yield command(Phrase("See the run that has the folder"), f"sft-wizard attach {run}")
+    other = str(case.problem.params.get("run", "?"))
+    if case.problem.code == "in_use" and other != "?":
+        label = Phrase("Watch the run that has the folder")
+        line = f"sft-wizard attach {shlex.quote(other)}"
+        yield command(label, line) if case.seen else Fix(label, NOTHING, Watch(other))
     yield resume(case.seen, Phrase("Once the folder is free and open to you."))
 
 

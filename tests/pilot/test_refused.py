@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from engine.errors import Problem
+from engine.runs import index
 from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, straight, until
 from tests.pilot.looks import look
+from tests.pilot.runs import FakeRun
 from tui.app import WizardApp
 from tui.screens.help import HelpPane
 from tui.screens.pane import TextPane
@@ -43,7 +45,13 @@ async def test_the_ways_stand_below_the_reason(cwd: Path, size: tuple[int, int])
     async with app.run_test(size=size) as pilot:
         await refused(pilot, size=size)
         shown = screen_text(app)
-        words = ("is in use by run r1", "1 Take another folder", "2 See the run that has", "3 Start again", "5 Back to")
+        words = (
+            "is in use by run r1",
+            "1 Take another folder",
+            "2 Watch the run that has",
+            "3 Start again",
+            "5 Back to",
+        )
         assert all(word in shown for word in words), shown
         assert "1-9 do that one" in shown and "Esc your answers" in shown
         await pilot.press("escape")
@@ -204,3 +212,24 @@ async def test_nothing_starts_while_a_start_is_under_way(cwd: Path) -> None:
         assert type(app.screen) is TextPane
         await pilot.press("escape", "w")
         await until(pilot, lambda: isinstance(app.screen, RefusedPane))
+
+
+async def test_the_run_that_has_the_folder_is_watched(cwd: Path, tmp_path: Path, private_home: Path) -> None:
+    """Esc leads back to the answers; one that is not found is said."""
+    other = FakeRun(tmp_path / "other")
+    other.train(7, 120)
+    problem = replace(IN_USE, params={**IN_USE.params, "run": other.folder.id})
+    app = app_of(cwd, FakeDesk(fails=[problem]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await refused(pilot)
+        await pilot.press("2")
+        await until(pilot, lambda: "There are no runs yet" in screen_text(app))
+        index.note(other.folder)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RefusedPane))
+        await pilot.press("2")
+        await until(pilot, lambda: "step 7 of 120" in screen_text(app))
+        await pilot.press("escape")
+        await at(pilot, "review")
+        assert app.refusal == (problem,)
+    other.die()

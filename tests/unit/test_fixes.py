@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Problem
-from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, command_of
+from engine.runs.actions import Answers, Command, Disk, Edit, Fix, Log, Page, Row, Watch, command_of
 from engine.runs.fixes import fixes, start_fixes
 from engine.runs.retry import Retry
 from tests.pilot.runs import FakeRun
@@ -178,6 +178,7 @@ def test_a_config_that_cannot_be_read_leaves_the_ways_that_need_none(tmp_path: P
         (Row("/x.jsonl", 3), "/x.jsonl:3"),
         (Log(), "sft-wizard logs r1"),
         (Page("loss-nan"), "sft-wizard explain loss-nan"),
+        (Watch("r 2"), "sft-wizard attach 'r 2'"),
     ],
 )
 def test_every_way_can_be_typed(action: Any, line: str) -> None:
@@ -195,7 +196,7 @@ def test_every_way_can_be_typed(action: Any, line: str) -> None:
         (
             "in_use",
             {"run": "r 1"},
-            [Edit("project"), Command("sft-wizard attach 'r 1'"), Retry(), Page("folder-taken")],
+            [Edit("project"), Watch("r 1"), Retry(), Page("folder-taken")],
         ),
         ("not_writable", {}, [Edit("project"), Retry(), Page("folder-taken")]),
         ("all_labels_masked", {}, [Retry({"template": "default"}), Edit("template", "default")]),

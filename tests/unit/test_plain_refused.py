@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from engine.errors import EXIT_OK, Problem, ProblemError
+from engine.runs import index
 from engine.runs.actions import Answers, Command, Edit, Fix, Log, Row
 from engine.runs.retry import Retry
 from engine.text import NOTHING
 from engine.wizard.desk import Progress, Started
 from engine.wizard.mending import question_of, start_command, suggestion, take, ways_from
 from engine.wizard.session import Wizard
+from tests.pilot.runs import FakeRun
 from tests.unit.test_wizard_session import GOOD
 from tests.unit.wizards import HereDesk, Script, begun, pick
 from tui.plain import run_plain
@@ -98,6 +100,20 @@ def test_another_answer_is_asked_for_where_it_belongs(tmp_path: Path) -> None:
     code, script, desk = dialogue(tmp_path, *other, fails=[taken], project="here")
     assert code == EXIT_OK and "Folder of the project is now here-2 in your answers." in script.text, script.text
     assert desk.started[-1].folder == tmp_path / "here-2"
+
+
+def test_the_run_that_has_the_folder_is_watched(tmp_path: Path) -> None:
+    """To its end, and then the ways come again; one that is not found is said."""
+    other = FakeRun(tmp_path / "other")
+    other.train(7, 9)
+    other.finish()
+    taken = {"folder": "/p", "pid": 7, "host": "node"}
+    found = [Problem("in_use", {**taken, "run": run}) for run in (other.folder.id, "gone")]
+    index.note(other.folder)
+    way, again = pick("Watch the run that has the folder"), pick("Start again")
+    _code, script, desk = dialogue(tmp_path, START, way, again, way, "", "q", fails=found)
+    assert "Ctrl+C ends the watching, not the run." in script.text
+    assert "There is no run gone" in script.text and desk.tried == 2
 
 
 def actions(found: list[Fix]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -14,7 +15,8 @@ from engine.errors import Problem
 from engine.failures import page_of
 from engine.runs.retry import Retry
 from engine.wizard.mending import start_command, ways_from
-from tui.mending import Read, mend
+from tui import ways
+from tui.mending import Read, RunFound, mend
 from tui.screens.base import problem_words
 from tui.screens.help import HelpPane
 from tui.screens.pane import TextPane
@@ -71,6 +73,11 @@ class RefusedPane(TextPane):
     def on_read(self, message: Read) -> None:
         """What a way on had to look up first."""
         self.app.push_screen(TextPane(message.title, message.text))
+
+    def on_run_found(self, message: RunFound) -> None:
+        """Esc leads back from it to the answers."""
+        app = cast("WizardApp", self.app)
+        ways.watch(app, message.run, partial(app.go, "review"))
 
     def action_explain(self) -> None:
         """The page about it, and all other help."""
