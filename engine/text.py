@@ -19,7 +19,10 @@ _UNSAFE = re.compile(
 
 def clean(text: object, limit: int | None = None) -> str:
     """`text` with control, bidi and zero-width characters made visible as escapes, cut to `limit` characters."""
-    shown = _UNSAFE.sub(_escape, str(text).replace("\r\n", "\n"))
+    whole = str(text).replace("\r\n", "\n")
+    if limit is not None:
+        whole = whole[: limit + 1]  # an escape is never shorter: what is cut off below need not be looked at
+    shown = _UNSAFE.sub(_escape, whole)
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 
@@ -17,10 +18,15 @@ _WORD = re.compile(r"\s*\S+|\s+")
 
 def wrap(text: str, cells: int) -> list[str]:
     """`text` in lines of at most `cells` cells; lines that fit stay as they are."""
+    return list(_lines(text, cells))
+
+
+@lru_cache(maxsize=32)  # a widget asks how many there are, and then for the same ones
+def _lines(text: str, cells: int) -> tuple[str, ...]:
     found: list[str] = []
     for line in text.split("\n"):
         found += [line] if cell_len(line) <= cells else _wrapped(line, max(cells, 2))
-    return found
+    return tuple(found)
 
 
 def fit(text: object, cells: int) -> str:
@@ -55,13 +61,12 @@ def _wrapped(line: str, cells: int) -> Iterator[str]:
 def _pieces(line: str) -> Iterator[str]:
     """What must stay on one line: a word with the spaces before it, a wide character with its marks."""
     for match in _WORD.finditer(line):
-        piece = ""
+        piece, after_wide = "", False
         for character in match.group():
             wide = get_character_cell_size(character) == 2
-            last = piece[-1:]
-            after_wide = bool(last) and get_character_cell_size(last) == 2
-            if piece.strip() and (wide or after_wide) and character not in _NOT_FIRST and last not in _NOT_LAST:
+            if (wide or after_wide) and piece.strip() and character not in _NOT_FIRST and piece[-1] not in _NOT_LAST:
                 yield piece
                 piece = ""
             piece += character
+            after_wide = wide
         yield piece
