@@ -33,7 +33,7 @@ from tui.lastwords import last_words
 from tui.runwatch import RunChanged, RunReading
 from tui.screens import StepScreen, screen_of
 from tui.screens.base import cursor_of
-from tui.screens.leaving import LeaveDialog
+from tui.screens.leaving import LeaveAsked, LeaveDialog
 from tui.signals import LOST, catch_signals, vanish
 from tui.term import TerminalProfile, terminal_gone
 from tui.words import LANGUAGES, language, remember_language, set_language
@@ -332,6 +332,11 @@ class WizardApp(App[int]):
         self._disk.submit(drafts.save, copy, step(self.reached))
 
     def action_leave(self) -> None:
+        """Behind the keys that were struck before, which the dialog would take for its own."""
+        if not (self.screen.focused or self.screen).post_message(LeaveAsked()):
+            self.on_leave_asked()
+
+    def on_leave_asked(self) -> None:
         """Ask whether to leave; asked twice, leave."""
         if isinstance(self.screen, LeaveDialog):
             self.leave(0)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
+from textual.events import Key
 
 from tests.pilot.every import reach
 from tests.pilot.fakes import FakeDesk, app_of, at, file_facts, screen_text, until
+from tests.unit.model_facts import model_facts
 from tui.app import WizardApp
 from tui.screens.help import HelpPane
+from tui.screens.leaving import LeaveDialog
 from tui.widgets.field import Field
 from tui.widgets.footer import Footer
 from tui.widgets.picker import Picker
@@ -106,3 +110,33 @@ async def test_beside_a_file_that_is_none_stands_nothing_of_another(cwd: Path) -
         await pilot.press(*["backspace"] * 4, *".none", "enter")
         await until(pilot, lambda: "There is no such file" in " ".join(screen_text(app).split()))
         assert "title, body" not in screen_text(app)
+
+
+async def test_ctrl_c_comes_after_the_keys_before_it(cwd: Path) -> None:
+    """Enter and at once Ctrl+C: the Enter is none that stays, which would leave a person with neither."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "review")
+        for key in (Key("enter", "\r"), Key("ctrl+c", None)):
+            app.post_message(key)
+        await until(pilot, lambda: "> 1 Stay" in screen_text(app))
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, LeaveDialog)
+
+
+async def test_leaving_says_what_becomes_of_what_is_there(cwd: Path) -> None:
+    """No answers are promised where there are none; a download stops, and is not lost."""
+    gate = Event()
+    desk = FakeDesk(facts={"model": lambda options: model_facts("Qwen/Qwen3-0.6B") | {"here": False}}, fetch_gate=gate)
+    app = app_of(cwd, desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "1 Begin" in screen_text(app))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "No answer was changed, and nothing was written." in screen_text(app))
+        await pilot.press("escape")
+        await reach(pilot, app, "model")
+        await pilot.press("2", "d")
+        await until(pilot, lambda: bool(app.downloads.running))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "Your answers are kept" in screen_text(app) and "download" in screen_text(app))
+        gate.set()
