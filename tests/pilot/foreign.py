@@ -29,6 +29,7 @@ HOSTILE = {
     "half a character": "\ud83d \udc69",
 }
 ALL = "".join(HOSTILE.values())
+SHORT = "字x\x1b" * 200 + ALL.replace("x" * 10_240, "x" * 1_024)
 LONG = "字x\x1b" * 20_000 + ALL  # over 100 kB
 CONTROLS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))))
 

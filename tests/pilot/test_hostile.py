@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from tests.pilot.every import EVERY, SIZES, opened, resized, settled
-from tests.pilot.foreign import ALL, CONTROLS, HOSTILE, LONG
+from tests.pilot.foreign import ALL, CONTROLS, HOSTILE, LONG, SHORT
 from tui.widgets.field import Field
 from tui.widgets.form import Form
 from tui.widgets.picker import Picker
@@ -22,16 +22,16 @@ def assert_harmless(shown: str, columns: int) -> None:
     assert all(cell_len(line) <= columns for line in shown.split("\n"))
 
 
-# One of each kind of widget; the others, which may take a minute together, with the slow tests.
-SAMPLED = {"start_again", "model_folder", "data_rows", "settings", "review_differences", "run_bad_data", "chat", "runs"}
+# One of each kind of widget, with a tenth of the text; all of them with all of it take minutes.
+SAMPLED = ("start_again", "model_folder", "data_rows", "settings", "review_differences", "run_bad_data", "chat", "runs")
+SPOILT = [pytest.param(name, SHORT, id=f"{name}-short") for name in SAMPLED]
+SPOILT += [pytest.param(name, LONG, id=name, marks=pytest.mark.slow) for name in EVERY]
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in SAMPLED else pytest.param(name, marks=pytest.mark.slow) for name in EVERY]
-)
-async def test_text_from_outside_is_text(name: str, cwd: Path) -> None:
+@pytest.mark.parametrize(("name", "text"), SPOILT)
+async def test_text_from_outside_is_text(name: str, text: str, cwd: Path) -> None:
     """In names, rows, answers, log lines and problems, of over 100 kB."""
-    async with opened(name, cwd, foreign=LONG) as (pilot, app):
+    async with opened(name, cwd, foreign=text) as (pilot, app):
         for columns, rows in (SIZES[0], SIZES[-1]):
             assert_harmless(await resized(pilot, columns, rows), columns)
         assert app.crash is None
