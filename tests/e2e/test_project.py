@@ -34,16 +34,17 @@ def test_from_a_csv_to_a_merged_and_proved_model_that_chats(tmp_path, tiny_model
     assert summary["proof"]["method"] == "logits"
     assert (project / "models/proj/model.safetensors").exists()
     assert (project / "models/proj/chat_template.jinja").exists()
-    assert [e["question"] for e in events(project / "logs") if e["type"] == "sample"] == ["what is 3?"]
+    samples = [event for event in events(project / "logs") if event["type"] == "sample"]
+    assert [sample["question"] for sample in samples] == ["what is 3?"]
+    assert all(isinstance(samples[0][voice], str) for voice in ("base", "tuned"))  # both have answered
     assert (project / "logs/train.log").exists()
 
     again = sft("--replay", "proj/config.yaml", *settings, "--json", cwd=tmp_path)
     assert json.loads(again.stdout)["already_done"] is True
 
-    for voice in ([], ["--base"]):
-        answer = sft("chat", "proj", "what is 3?", "--max-new-tokens", "4", *voice, cwd=tmp_path)
-        assert answer.returncode == 0, answer.stderr
-        assert answer.stdout.endswith("\n")
+    base = sft("chat", "proj", "what is 3?", "--base", "--max-new-tokens", "4", cwd=tmp_path)
+    assert base.returncode == 0, base.stderr
+    assert base.stdout.endswith("\n")
     piped = sft("chat", "proj/models/proj", "--max-new-tokens", "4", cwd=tmp_path, input="what is 4?\n")
     assert piped.returncode == 0, piped.stderr
 

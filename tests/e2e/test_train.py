@@ -27,10 +27,21 @@ OUTPUTS = (
 
 
 def test_a_run_writes_what_llamafactory_users_look_for_and_is_left_alone_when_repeated(tmp_path, tiny_model):
-    """Scripts that read output_dir go on working; a requeued job does not train twice; --fresh loses nothing."""
-    config = train_config(tmp_path, tiny_model)
+    """Its plan can be read before anything happens, and comes true. Scripts that read output_dir go on working; a
+
+    requeued job does not train twice; --fresh loses nothing.
+    """
+    config = train_config(tmp_path, tiny_model, val_size=0.1, num_train_epochs=1.5)
+    plan = sft("--replay", config, "--dry-run", "--json", cwd=tmp_path)
+    assert plan.returncode == 0, plan.stderr
+    training = json.loads(plan.stdout)["training"]
+    assert (training["samples"], training["held_back"]) == (36, 4)
+    assert (training["steps_per_epoch"], training["steps"]) == (9, 14)
+    assert not (tmp_path / "saves").exists()
+
     first = sft("--replay", config, "--json", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
+    assert "from the cache" in first.stderr
     summary = json.loads(first.stdout)
     out = tmp_path / "saves" / "out"
     assert summary["outputs"] == {"adapter": str(out)}
@@ -46,7 +57,8 @@ def test_a_run_writes_what_llamafactory_users_look_for_and_is_left_alone_when_re
     assert (runs / "train.log").resolve() == (runs / summary["run"] / "train.log").resolve()
     assert list((runs / summary["run"] / "tensorboard").iterdir())
     steps = [event for event in events(runs) if event["type"] == "step"]
-    assert [event["step"] for event in steps] == list(range(1, 11))
+    assert [event["step"] for event in steps] == list(range(1, 15))
+    assert next(event for event in events(runs) if "samples" in event)["tokens"] == training["tokens"]
     facts = {event["what"]: event for event in events(runs) if event["type"] == "log"}
     assert facts["step"]["recompute"] == 0 and facts["step"]["predicted"]["weights"] > 0 < facts["step"]["free"]
     assert facts["memory"]["predicted"] > 0 < facts["memory"]["ratio"]
@@ -144,20 +156,3 @@ def test_a_folder_in_use_says_by_whom(tmp_path, tiny_model):
     assert str(pid) in refused.stderr
     process.terminate()
     process.communicate(timeout=60)
-
-
-def test_dry_run_counts_and_writes_nothing(tmp_path, tiny_model):
-    """The plan can be read before anything happens."""
-    config = train_config(tmp_path, tiny_model, val_size=0.1, num_train_epochs=1.5)
-    plan = sft("--replay", config, "--dry-run", "--json", cwd=tmp_path)
-    assert plan.returncode == 0, plan.stderr
-    training = json.loads(plan.stdout)["training"]
-    assert (training["samples"], training["held_back"]) == (36, 4)
-    assert (training["steps_per_epoch"], training["steps"]) == (9, 14)
-    assert not (tmp_path / "saves").exists()
-    done = sft("--replay", config, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    runs = tmp_path / "saves/out/logs"
-    assert steps_done(runs) == 14
-    assert next(e for e in events(runs) if "samples" in e)["tokens"] == training["tokens"]
-    assert "from the cache" in done.stderr
