@@ -94,6 +94,7 @@ MESSAGES: dict[str, Message] = {
         "transformers {version} has no optimiser {name}.", "Update it, or take another one, such as adamw_torch."
     ),
     "optimiser_package": Message(
-        "optim: {name} needs the package {package}, which is not installed.", "Install it, or use adamw_torch."
+        "The optimiser {name} needs the package {package}, which is not installed.",
+        "Install it, or take another one, such as adamw_torch.",
     ),
 }
