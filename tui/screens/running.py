@@ -34,6 +34,7 @@ from tui.words import _
 NOT_WELL = ("stopped", "failed", "crashed")
 RESUMING = Phrase("Starting the run again")
 FAILED = ("failed", "crashed")
+FIGURES = ("progress", "loss", "rate", "load", "plan")
 ROOMY = 30  # lines of a window that has room for how the step was planned
 TALL = 36  # and for the picture beside a failure
 
@@ -82,7 +83,7 @@ class RunScreen(StepScreen):
         for name in ("state", "changes", "cause", "refused"):
             yield Words(id=name)
         yield Ways(self._command)
-        for name in ("progress", "loss", "rate", "load", "plan"):
+        for name in FIGURES:
             yield Words(id=name, classes="line")
         yield Words(id="phases")
         yield Words(id="merge")
@@ -121,10 +122,8 @@ class RunScreen(StepScreen):
 
     def fixes(self) -> Sequence[Fix]:
         """The ways on from a run that did not reach its end."""
-        seen = self.seen
-        if seen is None or self.state not in NOT_WELL:
-            return ()
-        return ways_on(seen, ours=self._is_ours())
+        bad = self.seen if self.state in NOT_WELL else None
+        return ways_on(bad, ours=self.wizard_app.started is not None) if bad else ()
 
     def refresh_body(self) -> None:
         """Draw what the last look at the run brought."""
@@ -135,20 +134,16 @@ class RunScreen(StepScreen):
         if seen is None:
             self._show("state", say.reading_line(self.wizard_app.reading))
             return
-        bad, ways = self.state in NOT_WELL, self.fixes()
-        well, cells = not bad, self.query_one("#body").content_size.width
+        ways = self.fixes()
         self._show("state", say.state_line(seen))
         self._show("changes", say.changes_line(seen))
         self._show("cause", say.cause(seen, advice=len([fix for fix in ways if not isinstance(fix.action, Page)]) < 3))
         self._show("refused", problem_words(self.refused))
         self.query_one(Ways).show(() if self.large_log else ways)
-        self._show("progress", say.where_line(seen) if bad else "" if seen.over else say.progress_line(seen, cells))
-        self._show("loss", say.loss_line(seen) if well else "")
-        self._show("rate", say.rate_line(seen) if well else "")
-        self._show("load", say.load_line(seen) if well else "")
-        self._show("plan", say.plan_line(seen) if well and self.size.height >= ROOMY else "")
-        merging = well and seen.step_now == "merge" and not seen.over
-        self._show("merge", "\n".join(merge_lines(seen.facts)) if merging else "")
+        told = say.figure_lines(seen, self.query_one("#body").content_size.width, roomy=self.size.height >= ROOMY)
+        for name in FIGURES:
+            self._show(name, told.get(name, ""))
+        self._show("merge", "\n".join(merge_lines(seen.facts)) if seen.step_now == "merge" and not seen.over else "")
         self._show("proof", proof_words(seen.proof) if seen.proof else "")
         self._show("next", self._next(seen))
         self._draw(seen)
@@ -201,10 +196,6 @@ class RunScreen(StepScreen):
         if self.stopping and self.state != "stopping":
             return _("Asked to stop: the step is finished and saved first.")
         return say.safe_line(seen)
-
-    def _is_ours(self) -> bool:
-        """Whether this wizard's answers started it, so that they can be changed."""
-        return self.wizard_app.started is not None
 
     # Keys
 
@@ -268,8 +259,8 @@ class RunScreen(StepScreen):
         self.refresh_body()
 
     def action_questions(self) -> None:
-        """Back to the answers, all of which are kept."""
-        if self.state in NOT_WELL and self._is_ours():
+        """Back to the answers that started it, all of which are kept."""
+        if self.state in NOT_WELL and self.wizard_app.started is not None:
             self.wizard_app.go("review")
 
     def action_resume(self) -> None:

@@ -68,6 +68,22 @@ def _state(seen: Snapshot) -> str:
     return _("{state}: {what}").format(state=word, what=translate(_STATES[status.state]))
 
 
+def figure_lines(seen: Snapshot, cells: int, *, roomy: bool) -> dict[str, str]:
+    """What stands below the state, by name: of a run that did not end well only how far it had come.
+
+    cells: of a line; roomy: whether there is one for the plan.
+    """
+    if seen.over and seen.outcome != "done":
+        return {"progress": where_line(seen)}
+    return {
+        "progress": "" if seen.over else progress_line(seen, cells),
+        "loss": loss_line(seen),
+        "rate": rate_line(seen),
+        "load": load_line(seen),
+        "plan": plan_line(seen) if roomy else "",
+    }
+
+
 def progress_line(seen: Snapshot, cells: int = 80) -> str:
     """A bar of plain characters, how far the phase is, and how long it takes; empty where nothing can be said.
 
