@@ -65,9 +65,9 @@ def test_a_peak_survives_the_thinning():
     """One bad step in a hundred thousand is what a person looks for; and looking must not stop the keys."""
     losses = [(step, 1.0) for step in range(1, 100_001)]
     losses[54_321] = (54_322, 9.0)
-    began = time.perf_counter()
+    began = time.process_time()  # of this process alone: the machine may be busy
     lines = picture(losses, losses, width=80, height=12, ascii_only=False)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert lines[0].startswith("9 ") and any(sign > "⠀" for sign in lines[0][2:])
     for at in range(50_000, 50_010):
         losses = [(step, 9.0 if step == at else 1.0) for step in range(1, 100_001)]
