@@ -14,7 +14,7 @@ import msgspec
 from engine.builtin_model import HUB_NAME, is_builtin
 from engine.config.schema import DataSource, MergeConfig, TrainConfig, WizardConfig
 from engine.config.writing import commented
-from engine.errors import ConfigError, Problem
+from engine.errors import ConfigError, EnvironmentProblem, Problem
 from engine.memory.presets import Preset
 from engine.outputs import move_aside
 from engine.runs.folder import slugify
@@ -118,13 +118,18 @@ def apply_project(
 ) -> tuple[list[Path], ConvertReport | None]:
     """Write the plan; returns the files and what became of the user's rows.
 
-    Raises ConfigError where a different file is in the way; with `force` that one is moved aside first.
+    Raises ConfigError where a different file is in the way; with `force` that one is moved aside first. Raises
+    EnvironmentProblem where there can be no such folder.
     """
     blocked = [planned.path for planned in plan if planned.state == "in the way"]
     if blocked and not force:
         raise ConfigError(Problem("exists_different", {"path": str(answers.folder), "files": blocked}))
-    for folder in ("configs", "data", "saves", "logs", "models"):
-        (answers.folder / folder).mkdir(parents=True, exist_ok=True)
+    try:
+        for folder in ("configs", "data", "saves", "logs", "models"):
+            (answers.folder / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = {"folder": str(answers.folder), "reason": error.strerror or str(error)}
+        raise EnvironmentProblem(Problem("folder_not_made", told)) from error
     from engine.data.source import convert_source
 
     written = []

@@ -184,6 +184,9 @@ MESSAGES: dict[str, Message] = {
         "The download of {name} has another checksum than expected: {found}.",
         "Nothing was unpacked. Check your package index.",
     ),
+    "folder_not_made": Message(
+        "{folder} cannot be made: {reason}.", "Choose another folder, on a disk that can be written."
+    ),
     "exists_different": Message(
         "{path} exists and holds something else.", "Choose another folder, or --force to overwrite these files: {files}"
     ),

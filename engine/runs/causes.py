@@ -255,6 +255,7 @@ _BY_CODE: dict[str, _Ways] = {
         (
             "in_use",
             "not_writable",
+            "folder_not_made",
             "output_other",
             "output_foreign",
             "export_foreign",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from engine.config.jobs import load_job
-from engine.errors import ConfigError, DataError, Problem
+from engine.errors import ConfigError, DataError, EnvironmentProblem, Problem
 from engine.hardware import Hardware
 from engine.memory.presets import recommend, shipped_presets
 from engine.project import (
@@ -115,6 +115,16 @@ def test_a_file_that_was_changed_is_not_written_over(tmp_path: Path) -> None:
 def test_a_folder_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").mkdir()
     assert problem(answers(tmp_path)).params["files"] == ["config.yaml"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """On a disk that is read-only or full, or under what is no folder, for whatever reason the system names."""
+    (tmp_path / "file").touch()
+    given = answers(tmp_path / "file" / "project")
+    with pytest.raises(EnvironmentProblem) as caught:
+        make(given)
+    (found,) = caught.value.problems
+    assert found.code == "folder_not_made" and found.params["folder"] == str(given.folder) and found.params["reason"]
 
 
 def test_datasets_that_are_registered_stay_so(tmp_path: Path) -> None:
