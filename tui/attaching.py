@@ -7,6 +7,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.follow import Viewer
 from engine.runs.view import RunView, Snapshot
 from tui.phases import state_title, step_title
+from tui.phasewords import phase_words
 from tui.report import Report, command, duration
 from tui.running import has_terminal, tell_outputs, tell_proof, tell_ways
 from tui.words import _
@@ -51,6 +52,8 @@ def tell_history(report: Report, seen: Snapshot) -> None:
     line = _("Run {run}  ({steps})  {state}, {host}  log: {log}")
     log = str(seen.path / "train.log")
     report.say(line.format(run=seen.run, steps=steps, state=state_title(status.state), host=where, log=log))
+    if told := phase_words(seen):
+        report.say(told)
     for what in FACTS:
         if what in seen.facts:
             report.event(seen.facts[what])

@@ -28,6 +28,12 @@ def phase_lines(seen: Snapshot, *, ahead: bool = True) -> list[str]:
     return [f"{mark} {title}{' ' * (width - cell_len(title))}  {time}".rstrip() for mark, title, time in rows]
 
 
+def phase_words(seen: Snapshot) -> str:
+    """The phases that have ended, in a sentence; empty where none has."""
+    ended = [f"{phase_title(phase.name)} {_time(seen, phase)}" for phase in seen.phases if phase.ended is not None]
+    return _("Took so far: {phases}").format(phases=_(", ").join(ended[-MOST:])) if ended else ""
+
+
 def to_come(seen: Snapshot) -> list[str]:
     """Phases that will follow, as far as that is certain; none of a run that ends or is over."""
     if seen.outcome or seen.status.state not in ("starting", "running", "elsewhere"):

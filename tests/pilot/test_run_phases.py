@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from engine.runs.folder import RunFolder
 from tests.pilot.fakes import app_of, screen_text, until
 from tests.pilot.runs import FakeRun
+from tui.attaching import tell_history
 from tui.phasewords import found_lines, phase_lines, to_come
+from tui.report import Report
 from tui.runwatch import RunChanged
 from tui.screens.running import RunScreen
 from tui.widgets import figures
@@ -64,6 +67,14 @@ def test_phases_that_were_the_one_that_goes_on_and_those_to_come(run: FakeRun) -
     run.fail("oom", reason="x")
     lines = phase_lines(run.snapshot())
     assert lines[-1] == "✗ one of a newer version  0 s" and not to_come(run.snapshot())
+
+
+def test_lines_tell_how_long_the_phases_took(run: FakeRun) -> None:
+    """Who attaches without the full screen is told as much."""
+    loading(run)
+    heard = StringIO()
+    tell_history(Report(heard, lines=True), run.snapshot())
+    assert "Took so far: Loading the libraries 17 s, Tokenising 2 s\n" in heard.getvalue()
 
 
 def test_what_was_found_in_words() -> None:
