@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from engine.config.optimisers import PACKAGES
 from engine.config.reading import type_name
 from engine.config.schema import bounds, fields, hints
 from engine.text import Phrase, clean
@@ -22,6 +23,9 @@ def expected(struct: type[msgspec.Struct], name: str) -> Phrase:
     choices = re.search(r"Literal\[([^\]]*)\]", text)
     if choices:
         return Phrase("one of {choices}", {"choices": choices.group(1).replace("'", "")})
+    if name == "optim":
+        plain = ", ".join(name for name, package in PACKAGES.items() if not package)
+        return Phrase("one of {choices}, or one that needs a package", {"choices": plain})
     if inner_struct(annotated):
         return KINDS["dict"]
     kinds = [

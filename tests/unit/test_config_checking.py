@@ -182,7 +182,7 @@ def test_a_key_like_no_other_suggests_nothing() -> None:
         ("seed: 4294967296", "a whole number from 0 to 4294967295", "4294967296"),
         ("bf16: 1", "true or false", "1"),
         ("bf16: 'yes'", "true or false", "'yes'"),
-        ("optim: 5", "text", "5"),
+        ("run_name: 5", "text", "5"),
         ("lora_target: [q_proj, 5]", "text or a list of texts", "a list"),
         ("finetuning_type: qlora", "one of lora, freeze, full", "'qlora'"),
         ("interleave_probs: true", "text or a list of numbers", "true"),

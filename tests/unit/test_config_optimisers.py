@@ -10,6 +10,7 @@ from engine.config.checking import check_value
 from engine.config.jobs import load_job
 from engine.config.optimisers import PACKAGES, require
 from engine.config.schema import TrainConfig
+from engine.config.values import expected
 from engine.errors import ConfigError, EnvironmentProblem
 from engine.messages import render
 from tests.unit.wizards import begun
@@ -77,3 +78,10 @@ def test_a_package_that_is_missing_is_said_before_the_run(name: str, code: str) 
 @pytest.mark.parametrize("name", [name for name, package in PACKAGES.items() if not package])
 def test_the_others_need_none(name: str) -> None:
     require(name, lambda package: None)
+
+
+def test_what_it_takes_is_told_by_names() -> None:
+    """In the table of keys, in the wizard, and where something else was given."""
+    (problem,) = check_value(TrainConfig, "optim", 5)
+    assert problem.code == "value_wrong" and "one of adamw_torch, adamw_torch_fused," in render(problem)
+    assert "or one that needs a package" in expected(TrainConfig, "optim").say()
