@@ -9,6 +9,7 @@ import typer
 
 from engine.errors import EXIT_FAILED, Problem, ProblemError
 from tui.arguments import WITH_CHANGES, Changes
+from tui.commands import Commands
 from tui.datacheck import data
 from tui.doctor import doctor
 from tui.estimating import estimate
@@ -18,6 +19,7 @@ from tui.themes import CHOICES
 
 app = typer.Typer(
     name="sft-wizard",
+    cls=Commands,
     help="Fine-tune a language model with LoRA: LLaMA-Factory's files, today's transformers, exact and fast.",
     epilog="To see it work: sft-wizard demo   (a real model learns a new identity, a few minutes on a CPU)",
     add_completion=False,
