@@ -111,6 +111,7 @@ def test_the_gradient_stands_beside_the_loss_while_it_trains(run: FakeRun) -> No
     assert figures.loss_line(run.snapshot()).endswith("gradient 3.18")
     run.finish()
     assert "gradient" not in figures.loss_line(run.snapshot())
+    assert figures.rate_line(run.snapshot()) == "pass 1.00"
 
 
 async def test_before_the_first_step_the_screen_tells_what_was_and_what_comes(cwd: Path, run: FakeRun) -> None:

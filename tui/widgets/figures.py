@@ -133,9 +133,9 @@ def loss_line(seen: Snapshot) -> str:
 
 
 def rate_line(seen: Snapshot) -> str:
-    """Learning rate, speed, pass, checkpoint, as far as they are known."""
+    """Learning rate while it trains (at the end it is 0), speed, pass, checkpoint, as far as they are known."""
     parts = []
-    if seen.learning_rate is not None:
+    if seen.learning_rate is not None and not seen.over:
         parts.append(_("learning rate {rate:.2e}").format(rate=seen.learning_rate))
     if seen.tokens_per_second is not None:
         parts.append(_("{speed:.0f} tok/s").format(speed=seen.tokens_per_second))
