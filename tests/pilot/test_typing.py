@@ -140,3 +140,14 @@ async def test_leaving_says_what_becomes_of_what_is_there(cwd: Path) -> None:
         await pilot.press("ctrl+c")
         await until(pilot, lambda: "Your answers are kept" in screen_text(app) and "download" in screen_text(app))
         gate.set()
+
+
+async def test_while_it_starts_only_keys_that_do_something_are_told(cwd: Path) -> None:
+    """A start cannot be taken back or asked for twice."""
+    gate = Event()
+    app = app_of(cwd, FakeDesk(start_gate=gate))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "review")
+        await pilot.press("enter")
+        await until(pilot, lambda: list(keys(app)) == ["t", "y", "?", "Ctrl+Q"])
+        gate.set()

@@ -123,7 +123,7 @@ class ReviewScreen(EstimateScreen):
             ("t", _("files")),
             ("y", _("YAML")),
         ]
-        return keys[:MOST_KEYS]
+        return keys[-2:] if self.wizard_app.starting else keys[:MOST_KEYS]
 
     @property
     def differing(self) -> bool:

@@ -111,8 +111,12 @@ def _offered(wizard: Wizard) -> list[RecommendedModel]:
     machine = machine_of(wizard)
     if machine is None:
         return []
-    device = device_of(None, machine.hardware, machine.host)[0]
-    return recommended_models(device.free, wizard.language, device.kind)[:MOST_MODELS]
+    key = ("models", wizard.language)  # every default that follows from the model asks for them
+    if key not in wizard.reckoned:
+        device = device_of(None, machine.hardware, machine.host)[0]
+        wizard.reckoned[key] = recommended_models(device.free, wizard.language, device.kind)[:MOST_MODELS]
+    found: list[RecommendedModel] = wizard.reckoned[key]
+    return found
 
 
 def _first_model(wizard: Wizard) -> Default:
