@@ -22,7 +22,7 @@ def shell(folder: Path) -> Terminal:
 def suspend(terminal: Terminal) -> None:
     """To the shell, and a look at what it is good for: the terminal is as it was before."""
     terminal.keys("C-z")
-    terminal.wait("Stopped", "$ ")
+    terminal.wait("Stopped")
     terminal.type("echo here I $((40 + 2))")
     terminal.keys("Enter")
     terminal.wait("here I 42")
@@ -132,6 +132,6 @@ def test_ctrl_c_at_plain_prompts_in_the_middle_of_a_start(tmp_path: Path, tiny_m
         terminal.keys("Enter")
         terminal.wait("Writing the project and starting its run")
         terminal.keys("C-c")
-        terminal.wait("The run needs nobody to watch it.", "sft-wizard runs", "$ ")
+        terminal.wait("The run needs nobody to watch it.", "sft-wizard runs")
     wait_for(lambda: steps_done(logs) > 3)
     assert draft.load() is None
