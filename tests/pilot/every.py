@@ -8,7 +8,7 @@ A row is what `opened` is given, and how to get there:
   way.
 - run: makes the run that is watched in a folder. chat: makes what is talked to.
 
-test_screens.py (every size, both languages, `make golden`), test_hostile.py (text from outside), test_keys.py and
+test_screens.py (every size, both languages, `make golden`), test_hostile.py (text from outside) and
 test_imports.py follow.
 """
 
@@ -323,9 +323,10 @@ async def settled(pilot: Pilot[Any]) -> str:
 
 
 async def resized(pilot: Pilot[Any], columns: int, rows: int) -> str:
-    """What stands on the screen in a window of another size."""
-    await pilot.resize_terminal(columns, rows)
-    await until(pilot, lambda: pilot.app.screen.size == (columns, rows))
+    """What stands on the screen in a window of this size."""
+    if pilot.app.screen.size != (columns, rows):
+        await pilot.resize_terminal(columns, rows)
+        await until(pilot, lambda: pilot.app.screen.size == (columns, rows))
     return await settled(pilot)
 
 

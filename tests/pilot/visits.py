@@ -1,15 +1,20 @@
-"""No key waits: what takes its time is done beside the loop that the keys come through."""
+"""Visits screens in a process of their own: what is loaded for them, and what their keys wait for.
+
+`visit(names)`, in a home of the test's own, prints a line of JSON: {modules: names, waits: {screen: [[event, what]]}}.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
+import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.pilot.every import EVERY, opened, settled
+from tests.pilot.every import opened, settled
 
 KEYS = ("down", "down", "up", "pagedown", "home")
 OTHERS = ("subprocess.Popen", "os.listdir", "os.scandir", "socket.connect")
@@ -34,18 +39,23 @@ class Watch:
                 self.seen.append((event, str(arguments[0])))
 
 
-WATCH = Watch()
+def visit(names: Iterable[str]) -> None:
+    """Visit these screens, and tell."""
+    waits = asyncio.run(_visit(names))
+    print(json.dumps({"modules": sorted({name.partition(".")[0] for name in sys.modules}), "waits": waits}))
 
 
-@pytest.mark.parametrize("name", EVERY)
-async def test_no_key_reads_a_disk(name: str, cwd: Path) -> None:
-    """A home folder on a network may take seconds for a small file, and the keys would be dead meanwhile."""
-    async with opened(name, cwd) as (pilot, _app):
-        WATCH.thread, WATCH.seen = threading.get_ident(), []
-        WATCH.on = True
-        try:
+async def _visit(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
+    waits, watch = {}, Watch()
+    for name in names:
+        cwd = Path(tempfile.mkdtemp(dir=Path.cwd())) / "work"
+        cwd.mkdir()
+        async with opened(name, cwd) as (pilot, _app):
+            watch.thread, watch.seen = threading.get_ident(), []
+            watch.on = True
             await pilot.press(*KEYS)
             await settled(pilot)
-        finally:
-            WATCH.on = False
-    assert not WATCH.seen
+            watch.on = False
+        if watch.seen:
+            waits[name] = watch.seen
+    return waits
