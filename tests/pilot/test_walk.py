@@ -12,7 +12,7 @@ from engine.wizard.steps import step
 from tests.pilot.fakes import ONE_GPU, FakeDesk, app_of, at, file_facts, screen_text, started, until
 from tui.app import WizardApp
 from tui.widgets.field import Field
-from tui.widgets.form import GO
+from tui.widgets.form import GO, Form
 from tui.widgets.picker import Picker
 from tui.words import language
 
@@ -163,7 +163,9 @@ async def test_columns_without_a_meaning_are_asked_for(cwd: Path) -> None:
         await walk(pilot, to="data")
         await pilot.press("2", "enter")
         await until(pilot, lambda: "Which column is which" in screen_text(app))
-        await pilot.press("enter", "2", "enter", "down", "down", "enter")
+        await pilot.press("enter", "2", "enter")
+        await until(pilot, lambda: app.screen.query_one(Form).current == "map_response")  # what is wanting still
+        await pilot.press("enter")
         await until(pilot, lambda: "a body" in screen_text(app))  # an example of each column
         await pilot.press("3", "enter")
         await at(pilot, "data")
