@@ -10,8 +10,9 @@ TESTS ?=
 demo: $(INSTALLED)
 	$(BIN)/sft-wizard demo
 
+# Three on two processors: the tests of screens wait half of their time.
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m "not slow and not gpu" $(TESTS)
+	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not gpu" $(TESTS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m "slow and not gpu" $(TESTS)
