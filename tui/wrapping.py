@@ -13,11 +13,12 @@ from engine.text import one_line
 
 _NOT_FIRST = "，。、；：？！）」』】》〉”’…·"
 _NOT_LAST = "（「『【《〈“‘"
+_REFUSED = "! "  # stands before what is wrong, and what is said of it below is indented as far
 _WORD = re.compile(r"\s*\S+|\s+")
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """`text` in lines of at most `cells` cells; lines that fit stay as they are."""
+    """`text` in lines of at most `cells` cells; lines that fit stay as they are, the rest of others is indented alike."""
     return list(_lines(text, cells))
 
 
@@ -43,13 +44,14 @@ def pad(text: str, cells: int) -> str:
 
 
 def _wrapped(line: str, cells: int) -> Iterator[str]:
-    now = ""
+    begun = len(line) - len(line.removeprefix(_REFUSED).lstrip(" "))
+    margin, now = " " * min(begun, cells // 3), ""
     for piece in _pieces(line):
         if not now or cell_len(now) + cell_len(piece.rstrip()) <= cells:
             now += piece
         else:
             yield now.rstrip()
-            now = piece.lstrip()
+            now = margin + piece.lstrip()
         while cell_len(now[: 4 * cells]) > cells:  # longer than any line; its end is not looked at again and again
             head = set_cell_size(now[: 4 * cells], cells).rstrip() or now[:1]
             yield head

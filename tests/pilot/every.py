@@ -55,6 +55,7 @@ from tui.screens import StepScreen
 from tui.screens.chatsettings import ChatSettings
 from tui.screens.comparing import Compared, CompareScreen
 from tui.screens.project import ProjectScreen
+from tui.screens.refused import RefusedPane
 from tui.screens.runs import RunsRead, RunsScreen
 from tui.term import TerminalProfile
 from tui.widgets import Words
@@ -126,6 +127,12 @@ async def compared_files(pilot: Pilot[Any], app: WizardApp) -> None:
     """How a file that is there already differs."""
     await to("review", "d")(pilot, app)
     await until(pilot, lambda: "── " in app.screen.query_one("#pane-words", Words).text)
+
+
+async def not_started(pilot: Pilot[Any], app: WizardApp) -> None:
+    """A start that is refused: the ways on, over the review."""
+    await to("review", "home", "enter")(pilot, app)
+    await until(pilot, lambda: isinstance(app.screen, RefusedPane) and app.screen.is_mounted and app.focused)
 
 
 async def offered(pilot: Pilot[Any], app: WizardApp) -> None:
@@ -218,6 +225,7 @@ MISSING = Problem("model_unreachable", HUB)
 FAR = {"here": False, "bytes": 16_400_000_000, "parameters": 8_190_735_360, "dtype": "BF16", "max_positions": 32768}
 FAR |= {"model_type": "qwen3", "licence": "apache-2.0", "own": True, "turns": "ChatML", "tuned": True, "unknown": []}
 OUT_OF_MEMORY = Problem("chat_oom", {"reason": "Tried to allocate 2.00 GiB."})
+IN_USE = Problem("in_use", {"folder": "/p/saves", "run": "r1", "pid": 7, "host": "node"})
 EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "hardware": ({}, to("hardware")),
     "hardware_gpu": ({"machine": ONE_GPU}, to("hardware")),
@@ -246,6 +254,7 @@ EVERY: dict[str, tuple[dict[str, Any], Drive]] = {
     "review_files": ({}, to("review", "y")),
     "review_tree": ({}, to("review", "t")),
     "review_differences": ({"there": True}, compared_files),
+    "review_refused": ({"fails": [IN_USE]}, not_started),
     "leaving": ({}, to("model", "ctrl+c")),
     "help": ({}, to("model", "question_mark")),
     "help_setting": ({}, to("settings", "down", "down", "question_mark")),
@@ -309,7 +318,10 @@ def _made(given: dict[str, Any], cwd: Path, profile: TerminalProfile, foreign: s
         more["chat"] = given["chat"]()
         more["chat"].pieces = spoiled(more["chat"].pieces, foreign, None)
     machine = given.get("machine", NO_GPU)
-    desk = SpoiledDesk(machine, facts, foreign=foreign) if foreign else FakeDesk(machine, facts)
+    fails = [spoiled(problem, foreign) for problem in given.get("fails", [])]
+    desk = (
+        SpoiledDesk(machine, facts, fails=fails, foreign=foreign) if foreign else FakeDesk(machine, facts, fails=fails)
+    )
     return app_of(cwd, desk, **more)
 
 

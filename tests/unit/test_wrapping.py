@@ -27,3 +27,9 @@ def test_a_word_without_end_is_cut_everywhere() -> None:
 
 def test_a_window_of_one_cell_does_not_hang() -> None:
     assert "".join(wrap("字字", 1)) == "字字"
+
+
+def test_the_rest_of_a_line_is_indented_as_its_beginning() -> None:
+    """What is wrong, and what to do about it below."""
+    assert wrap("! a is wrong\n  do b, then c", 10) == ["! a is", "  wrong", "  do b,", "  then c"]
+    assert wrap("        a b c d", 9) == ["        a", "   b c d"], "at most a third"
