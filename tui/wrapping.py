@@ -18,7 +18,7 @@ _WORD = re.compile(r"\s*\S+|\s+")
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """`text` in lines of at most `cells` cells. Lines that fit stay as they are; the rest of others is indented alike."""
+    """Lines of at most `cells` cells: those that fit stay as they are, the rest of others is indented alike."""
     return list(_lines(text, cells))
 
 

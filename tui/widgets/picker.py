@@ -139,11 +139,11 @@ class Picker(Keyed, ScrollView, can_focus=True):
         head = f"{'>' if place == self.place else ' '} {number}"
         labels, values, marks, asides = self._widths
         room = width - cell_len(head) - (marks + GAP if marks else 0)
+        if values and not row.value:
+            return f"{head}{pad(row.label, room)}{' ' * GAP}{row.mark}"
         if asides and labels + asides + values + 2 * GAP <= room:
             label = f"{pad(row.label, labels)}{' ' * GAP}{pad(row.aside, asides)}"
             return f"{head}{label}{' ' * GAP}{pad(row.value, values)}{' ' * GAP}{row.mark}"
-        if values and not row.value:
-            return f"{head}{pad(row.label, room)}{' ' * GAP}{row.mark}"
         if self.whole_values and labels + GAP + values > room:
             values = 0
         if not values:
