@@ -33,6 +33,12 @@ BIG = "Qwen/Qwen2.5-7B-Instruct"  # among the recommended models: its size needs
 EVIL = "evil\x1b]52;c;eA==\x07\u202e"
 
 
+@pytest.fixture(autouse=True)
+def _called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As which commands name the tool, however the tests are started."""
+    monkeypatch.setattr("sys.argv", ["sft-wizard"])
+
+
 def printed(found: Forecast, width: int = 80, overrides: Sequence[str] = ()) -> str:
     stream = io.StringIO()
     EstimatePage(found, Path("train.yaml"), overrides, Console(file=stream, width=width, highlight=False)).print()

@@ -140,6 +140,7 @@ class Picker(Keyed, ScrollView, can_focus=True):
         labels, values, marks, asides = self._widths
         room = width - cell_len(head) - (marks + GAP if marks else 0)
         if values and not row.value:
+            room = width - cell_len(head) - (cell_len(row.mark) + GAP if row.mark else 0)
             return f"{head}{pad(row.label, room)}{' ' * GAP}{row.mark}"
         if asides and labels + asides + values + 2 * GAP <= room:
             label = f"{pad(row.label, labels)}{' ' * GAP}{pad(row.aside, asides)}"
