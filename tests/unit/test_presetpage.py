@@ -16,7 +16,7 @@ from engine.memory.presets import imagined, load_presets, recommend, shipped_pre
 from tui.making import new_project
 from tui.presetpage import Found, lines, show_presets
 
-OWN = 'title: "Bank: {rank}"\nmemory_gb: 30\nsettings:\n  lora_rank: 12\n  optim: "a\\eb"\n'
+OWN = 'title: "Bank: {rank}"\nmemory_gb: 30\nsettings:\n  lora_rank: 12\n  lora_target: "a\\eb"\n'
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_ones_own_are_listed_as_they_are(folder: Path) -> None:
     shown = page(80, imagined("8"), str(folder))
     at = next(place for place, line in enumerate(shown) if line.startswith("bank"))
     assert "Bank: {rank}" in shown[at] and "yours" in shown[at]
-    assert shown[at + 1] == "    lora_rank: 12, optim: a\\x1bb"
+    assert shown[at + 1] == "    lora_rank: 12, lora_target: a\\x1bb"
     assert "".join(shown[-2:]).replace(" ", "").endswith(str(folder).replace(" ", ""))
 
 

@@ -94,8 +94,8 @@ def test_what_there_is_to_know_of_a_model(tmp_path: Path) -> None:
     desk = HubDesk(23.0)
     wizard = begun(tmp_path, desk=desk)
     notes = {choice.value: choice.note.say() for choice in table()["model"].choices(wizard)}
-    assert notes[QWEN] == "8.2B parameters, apache-2.0, a download of 16.4 GB"
-    assert notes["meta-llama/Llama-3.1-8B-Instruct"] == "8.0B parameters, llama3.1, hub login, a download of 16.1 GB"
+    assert notes[QWEN] == "8.2B parameters, apache-2.0, download 16.4 GB"
+    assert notes["meta-llama/Llama-3.1-8B-Instruct"] == "8.0B parameters, llama3.1, login, 16.1 GB"
     cached = [{"name": QWEN, "size": "8.2B", "bytes": 1}, {"name": "a/b", "size": "1.0B", "bytes": 1}]
     wizard.learn(next(request for request in wizard.facts if request.what == "models"), cached)
     choices = table()["model"].choices(wizard)

@@ -127,6 +127,8 @@ class ChoiceScreen(StepScreen):
         typed = self.typed
         if typed is not None:
             return say(typed.help)
+        if self.problems():  # then that is what there is to know
+            return ""
         return "\n".join(filter(None, (say(choice.note), self.why(choice))))
 
     def why(self, choice: Choice) -> str:

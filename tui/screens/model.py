@@ -87,10 +87,8 @@ class ModelScreen(ChoiceScreen):
 
     def note(self, choice: Choice) -> str:
         """Without what the columns tell; a problem needs the room."""
-        if self.problems() and self.typed is None:
-            return ""
         known = bool(traits(self.wizard_app.wizard)) and self.typed is None
-        return self.why(choice) if known else super().note(choice)
+        return self.why(choice) if known and not self.problems() else super().note(choice)
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """What Esc and `d` do now."""

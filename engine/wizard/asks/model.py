@@ -90,7 +90,7 @@ def _models(wizard: Wizard) -> tuple[Choice, ...]:
         Choice(one.name, verbatim(one.name), _note(one, one.name in local), recommended=one.name == first)
         for one in listed
     ]
-    size = Phrase("on this machine") if ALIAS in local else Phrase("a download of 0.1–0.3 GB")
+    size = Phrase("on this machine") if ALIAS in local else Phrase("download 0.1–0.3 GB")
     note = Phrase("135M parameters, {where}", {"where": size})
     builtin = Choice(ALIAS, verbatim(f"SmolLM2-135M-Instruct ({ALIAS})"), note, recommended=first == ALIAS)
     choices.insert(0 if first == ALIAS else len(choices), builtin)
@@ -133,5 +133,5 @@ def _note(model: RecommendedModel, here: bool) -> Phrase:
     if here:
         return Phrase("{size} parameters, {licence}, on this machine", told)
     if model.gated:
-        return Phrase("{size} parameters, {licence}, hub login, a download of {bytes} GB", told)
-    return Phrase("{size} parameters, {licence}, a download of {bytes} GB", told)
+        return Phrase("{size} parameters, {licence}, login, {bytes} GB", told)
+    return Phrase("{size} parameters, {licence}, download {bytes} GB", told)
