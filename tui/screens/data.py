@@ -128,7 +128,7 @@ class DataScreen(ChoiceScreen):
             more.append(("a", _("columns") if own else _("change the names")))
         if found := inspection(self.wizard_app.wizard):
             more += [("v", _("check"))] if found.review or found.problems else []
-            more += [("r", _("rows"))] if found.rows else []
+            more += [("r", _("see rows"))] if found.rows else []
         return [*super().hints(), *more]
 
     def settled(self) -> None:
