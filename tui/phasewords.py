@@ -13,7 +13,7 @@ from engine.text import one_line
 from tui.phases import duration, phase_title
 from tui.words import _
 
-DONE, NOW, BROKEN, TO_COME = "✓", ">", "✗", " "
+DONE, NOW, STOPPED, BROKEN, TO_COME = "✓", ">", "=", "✗", " "
 _TRAIN, _AFTER = ("tokenising", "loading", "checking", "training"), ("saving", "measuring", "predicting")
 ORDER = (*_TRAIN, *_AFTER, "merging", "proving", "answering")
 CERTAIN = ("tokenising", "loading", "training", "merging", "proving", "answering")  # of the steps that they belong to
@@ -68,7 +68,9 @@ def model_words(event: Mapping[str, Any]) -> str:
 def _mark(seen: Snapshot, phase: Phase) -> str:
     if phase is not seen.phases[-1] or seen.outcome == "done":
         return DONE
-    return NOW if phase.ended is None else BROKEN
+    if phase.ended is None:
+        return NOW
+    return STOPPED if seen.outcome == "stopped" else BROKEN
 
 
 def _time(seen: Snapshot, phase: Phase) -> str:

@@ -34,7 +34,7 @@ class Snapshot:
     problems: why it failed or crashed, the cause first. outcome: done, stopped, failed, or empty while it goes on.
     changes: `key=value` that was set beside the file. config: the run's config.yaml, empty where it cannot be read.
     load: what the worker takes right now, where the watcher asks for it; now: when that was, 0 where nobody asked.
-    phases: those that were, and the one that goes on; of a run that is over all have ended.
+    phases: those that were, and the one that goes on; once it is over all have ended.
     """
 
     run: str
@@ -175,7 +175,7 @@ class RunView:
             changes=_texts(self._config.get("overrides")),
             config=self._config,
             stepped=past.stepped,
-            phases=past.phases_until(past.last if over else None),
+            phases=past.phases_until(past.last if over and status.state != "elsewhere" else None),
         )
 
     def _log_tail(self) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -14,7 +16,7 @@ from engine.runs.folder import RunFolder
 from tests.pilot.fakes import app_of, screen_text, until
 from tests.pilot.runs import FakeRun
 from tui.attaching import tell_history
-from tui.phasewords import found_lines, phase_lines, to_come
+from tui.phasewords import found_lines, phase_lines, phase_words, to_come
 from tui.report import Report
 from tui.runwatch import RunChanged
 from tui.screens.running import RunScreen
@@ -27,6 +29,16 @@ MODEL = {"what": "model", "trainable": 2_442_240, "parameters": 136_957_248, "de
 @pytest.fixture
 def run(tmp_path: Path) -> FakeRun:
     return FakeRun(tmp_path / "run", steps=("train", "merge"))
+
+
+@pytest.fixture
+def _utc() -> Iterator[None]:
+    """The time of day is UTC's; the tests after this one have their own again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def loading(run: FakeRun) -> None:
@@ -69,6 +81,23 @@ def test_phases_that_were_the_one_that_goes_on_and_those_to_come(run: FakeRun) -
     assert lines[-1] == "✗ one of a newer version  0 s" and not to_come(run.snapshot())
 
 
+def test_a_silent_run_on_another_machine_is_not_called_broken(run: FakeRun) -> None:
+    """Nobody can know from here whether it goes on."""
+    loading(run)
+    run.move(host="node17", boot_id="another")
+    os.utime(run.folder.lock_file, (10, 10))
+    seen = run.snapshot()
+    assert (seen.status.state, seen.status.alive) == ("elsewhere", False)
+    assert "> Loading the model          1 min 15 s" in phase_lines(seen)
+    assert phase_words(seen) == "Took so far: Loading the libraries 17 s, Tokenising 2 s"
+
+
+def test_a_run_that_a_person_stopped_is_not_broken(run: FakeRun) -> None:
+    run.train(3, 9)
+    run.finish("stopped")
+    assert phase_lines(run.snapshot())[-1].startswith("= Training")
+
+
 def test_lines_tell_how_long_the_phases_took(run: FakeRun) -> None:
     """Who attaches without the full screen is told as much."""
     loading(run)
@@ -86,10 +115,9 @@ def test_what_was_found_in_words() -> None:
     assert found_lines({"data": {"samples": 3}, "model": {"device": "cpu"}}) == []
 
 
-def test_how_long_it_takes_and_till_when(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("_utc")
+def test_how_long_it_takes_and_till_when(run: FakeRun) -> None:
     """Somebody who looks now and then wants to know when to come back; a bar gives way to that."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
     run.now += 3700
     run.train(10, 2000)
     seen = run.snapshot()

@@ -228,6 +228,17 @@ def test_elsewhere_the_age_of_the_heartbeat_is_news(run: RunFolder) -> None:
     assert view.poll().status.heartbeat_age == 5.0 + AGE_STEP
 
 
+def test_the_phase_of_a_silent_run_elsewhere_has_not_ended(run: RunFolder, log: EventLog) -> None:
+    """Silence proves nothing: its machine may be the one that is not heard."""
+    run.lock_file.write_text(json.dumps(asdict(replace(OURS, host="node2"))))
+    log.write("run_started", run=run.id, steps=["train"], pid=1, versions={})
+    log.write("phase", name="training", step=0, total=9)
+    os.utime(run.lock_file, (10, 10))
+    seen = now(run)
+    assert (seen.status.state, seen.status.alive, seen.over) == ("elsewhere", False, False)
+    assert [phase.ended is None for phase in seen.phases] == [False, True]
+
+
 def test_a_folder_that_disappears_is_a_crashed_run(run: RunFolder, log: EventLog) -> None:
     """Somebody deletes the project while another watches."""
     log.write("step", step=1, total=3, loss=2.0)
