@@ -11,7 +11,7 @@ from textual.widgets import Input
 from tests.pilot.every import opened, settled
 from tui.screens import StepScreen
 from tui.screens.modal import Modal
-from tui.widgets.footer import footer_lines
+from tui.widgets.footer import Footer, footer_lines
 from tui.widgets.picker import Picker
 
 
@@ -63,3 +63,12 @@ def test_the_footer_lets_go_of_the_least_important_keys() -> None:
     assert footer_lines(keys, 60) == ["Enter go on  Esc back  a all of the settings  ? help", "Ctrl+Q leave"]
     assert footer_lines(keys, 24) == ["Enter go on  Esc back", "? help"]
     assert footer_lines(keys, 1) == ["Enter go on", "? help"]
+
+
+def test_the_footer_of_a_pane_keeps_the_way_out() -> None:
+    """Help is not among its keys: whoever does not know that Esc leads back is caught."""
+    footer = Footer(pane=True)
+    footer.keys = (("Enter", "open"), ("←", "one up"), ("letters", "filter"), (".", "hidden"), ("Esc", "cancel"))
+    assert footer.lines(40) == ["Enter open  ← one up  letters filter", ". hidden  Esc cancel"]
+    assert footer.lines(24) == ["Enter open  ← one up", "Esc cancel"]
+    assert footer.lines(1) == ["Enter open", "Esc cancel"]

@@ -19,26 +19,28 @@ class Footer(Words):
 
     def __init__(self, *, pane: bool = False) -> None:
         super().__init__(id="pane-keys" if pane else "keys")
+        self.pane = pane
         self.keys: tuple[Key, ...] = ()
 
     def show_keys(self, keys: Sequence[Key]) -> None:
-        """Other keys, the most important first; the last but one is help."""
+        """Other keys, the most important first; help and leaving are last, of a pane the way back."""
         self.keys = tuple(keys)
         self.show(GAP.join(_said(keys)))
 
     def lines(self, cells: int) -> list[str]:
         """At this width."""
-        return footer_lines(self.keys, cells)
+        return footer_lines(self.keys, cells, pane=self.pane)
 
 
-def footer_lines(keys: Sequence[Key], cells: int) -> list[str]:
+def footer_lines(keys: Sequence[Key], cells: int, *, pane: bool = False) -> list[str]:
     """The keys in at most MOST_LINES lines.
 
-    Where that is too little, leaving goes first and then the keys before help, which tells them all.
+    Where that is too little, leaving goes first and then the keys before help, which tells them all. Of a pane the
+    keys before the last go, which is the way back.
     """
     kept = list(keys)
     while len(lines := _laid(kept, cells)) > MOST_LINES and len(kept) > 1:
-        del kept[-1 if len(kept) == len(keys) else -2]
+        del kept[-1 if len(kept) == len(keys) and not pane else -2]
     return lines[:MOST_LINES]
 
 
