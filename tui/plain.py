@@ -16,6 +16,7 @@ from engine.wizard.memory import Need, need
 from engine.wizard.questions import Question
 from engine.wizard.session import Wizard
 from engine.wizard.steps import Step, following, preceding, step, steps
+from engine.wizard.table import table
 from tui.asking import BACK, Asker
 from tui.beginning import Begin
 from tui.changing import DEFAULT, HELP, numbered, tell_help
@@ -190,7 +191,14 @@ class Dialogue:
     def _started(self) -> Started | None:
         """Start, as often as a way on from what comes in between is chosen; None where the answers come next."""
         while self._agreed():
-            found = tuple(self.wizard.problems("review")) or self._start()
+            problems = self.wizard.problems("review")
+            self.asker.tell_problems(problems)
+            others = tuple(problem for problem in problems if problem.code != "files_in_the_way")
+            if problems and not others:
+                if not self._replaced():
+                    return None
+                continue
+            found = others or self._start()
             if isinstance(found, Started):
                 return found
             again = start_again(self.asker, found)
@@ -201,6 +209,13 @@ class Dialogue:
             self._look()
         self._page("d", [])
         return None
+
+    def _replaced(self) -> bool:
+        """Whether the files that were seen to differ make room now that it was asked."""
+        self.asker.edit(table()["replace"])
+        self._keep()
+        self._seen = self.wizard.tree().files  # with the line that says so
+        return self.wizard.replaces()
 
     def _page(self, text: str, shown: list[Question]) -> bool:
         """What can be read or put back at the review; False where `text` is none of that."""

@@ -107,6 +107,17 @@ def test_differences_are_seen_before_anything_makes_room(tmp_path: Path) -> None
     assert "-mine: no" not in seen[0] and "-mine: no" in seen[1]
 
 
+def test_files_in_the_way_are_asked_about_at_the_start(tmp_path: Path) -> None:
+    """Once they were seen to differ: whether they make room, not a way on that changes nothing."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/config.yaml").write_text("version: 1\nmine: yes\n")
+    _dialogue, script = review(tmp_path, "", "", "no", "", "yes", project="p")
+    assert "Start again" not in script.text and not script.lines
+    after = script.text.rpartition("-mine: yes")[2]
+    assert "p holds other files of these names: config.yaml" in after and "Replace files that differ" in after
+    assert [path.read_text() for path in (tmp_path / "p").glob("config.yaml.*")] == ["version: 1\nmine: yes\n"]
+
+
 def test_an_answer_is_put_back_at_the_review(tmp_path: Path) -> None:
     """By its number."""
     lines = [lambda script: f"x {pick('lora_rank')(script)}", ""]
