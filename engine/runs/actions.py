@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from engine.config.schema import TrainConfig, fields
 from engine.runs.retry import Retry
 from engine.text import Phrase
 
@@ -80,11 +81,16 @@ class Fix:
 
 
 def command_of(fix: Fix, run: str, file: str = "") -> str:
-    """The same at a shell; for a row its place. file: the config that the run was started with."""
+    """The same at a shell; for a row its place; empty where only the wizard asks it. file: the config that the run was
+
+    started with.
+    """
     action = fix.action
     match action:
         case Retry():
             return action.command(run)
+        case Edit() if action.key not in fields(TrainConfig):
+            return ""
         case Edit():
             if action.value is not None:
                 return Retry({action.key: action.value}).command(run)

@@ -18,6 +18,7 @@ from engine.runs.view import Snapshot
 from engine.text import NOTHING, Phrase
 
 MOST = 9  # a key each
+LAST = 2  # of them that are always there
 _LOG = Fix(Phrase("Read the whole log"), NOTHING, Log())
 _UNSAID = ("internal", "helper_died")  # problems of a start of which only the log tells more
 
@@ -41,17 +42,22 @@ def fixes(seen: Snapshot, config: Mapping[str, Any], *, ours: bool = False) -> l
     found.append(_LOG)
     if not ours:
         found = [kept for fix in found if (kept := _without_answers(fix, case)) is not None]
-    return _distinct(found)[:MOST]
+    return as_many_as_keys(_distinct(found))
 
 
 def start_fixes(problems: Sequence[Problem], train: Mapping[str, Any], file: str) -> list[Fix]:
-    """For a start that was refused before there was a run. train: the training keys that were asked for; file: the
+    """All there are for a start that was refused before there was a run. train: the training keys that were asked for;
 
-    config that the start writes.
+    file: the config that the start writes.
     """
     case = Case(problems, None, train, file)
     found = [*ways(case), *rows(problems), *_page(case.problem), to_answers("review")]
-    return _distinct([*found, *[_LOG] * (case.problem.code in _UNSAID)])[:MOST]
+    return _distinct([*found, *[_LOG] * (case.problem.code in _UNSAID)])
+
+
+def as_many_as_keys(found: Sequence[Fix]) -> list[Fix]:
+    """Without the least likely where there are too many. The last ones stay: the answers, the log."""
+    return [*found] if len(found) <= MOST else [*found[: MOST - LAST], *found[-LAST:]]
 
 
 def _page(problem: Problem) -> list[Fix]:

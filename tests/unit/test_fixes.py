@@ -140,6 +140,13 @@ def test_where_the_kernel_killed_for_memory_less_is_tried_first(tmp_path: Path) 
     assert [problem.code for problem in run.snapshot().problems] == ["crashed_unseen"]
 
 
+def test_the_answers_and_the_log_are_never_the_ones_too_many(tmp_path: Path) -> None:
+    """Nine keys: what is in the middle is the least likely."""
+    rows = tuple({"code": "data_json_truncated", "file": "/p/rows.jsonl", "line": line} for line in (1, 2))
+    found = actions(after(tmp_path, "cutoff_leaves_no_answer", ours=True, also=rows, at_least=90, longest=300))
+    assert len(found) == 9 and found[0] == Retry({"cutoff_len": 300}) and found[-2:] == [Answers("review"), Log()]
+
+
 def test_a_run_that_goes_on_or_is_done_needs_none(tmp_path: Path) -> None:
     run = FakeRun(tmp_path)
     run.train(9, 90)
@@ -174,6 +181,8 @@ def test_a_config_that_cannot_be_read_leaves_the_ways_that_need_none(tmp_path: P
         (Retry(smaller=True, force=True), "sft-wizard resume r1 --smaller --force"),
         (Edit("learning_rate", 1e-4), "sft-wizard resume r1 --set learning_rate=0.0001"),
         (Edit("template"), "sft-wizard resume r1 --set template=…"),
+        (Edit("project"), ""),  # resume would refuse it as an unknown key
+        (Edit("merge", False), ""),
         (Answers("data"), "sft-wizard data check '/a b/config.yaml'"),
         (Row("/x.jsonl", 3), "/x.jsonl:3"),
         (Log(), "sft-wizard logs r1"),
