@@ -11,13 +11,14 @@ from engine.errors import Problem
 from engine.project import train_values
 from engine.runs.actions import Answers, Edit, Fix, Log, command_of
 from engine.runs.causes import has_ways
-from engine.runs.fixes import start_fixes
+from engine.runs.fixes import as_many_as_keys, start_fixes
 from engine.runs.offers import to_answers
 from engine.runs.retry import Retry
 from engine.storage import state_folder
 from engine.wizard.asks.review import another_folder
+from engine.wizard.columns import mapping_problems
 from engine.wizard.desk import LOG
-from engine.wizard.inspection import can_be_forced
+from engine.wizard.inspection import can_be_forced, ruin
 from engine.wizard.session import Wizard
 from engine.wizard.table import table
 
@@ -27,12 +28,13 @@ _LOOKED_AT = ("model", "hub", "data", "check")  # what may be another one when i
 def ways_from(wizard: Wizard, problems: Sequence[Problem]) -> list[Fix]:
     """What can be done about these, the likeliest first. Ways that need an answer nobody is asked for are left out."""
     values = train_values(wizard.project(replace=False), wizard.preset())
-    file = config_file(wizard)
-    found = start_fixes(problems, values, str(file) if file.exists() else "")
+    found = start_fixes(problems, values, str(config_file(wizard)) if _written(wizard) else "")
     if not has_ways(problems[0].code):  # an answer that is missing or wrong: where it is asked for
         steps = [to_answers(step) for step in ("model", "data") if wizard.problems(step)]
         found = [*steps, *(fix for fix in found if fix not in steps)]
-    return [fix for fix in found if _possible(wizard, fix)]
+        if _refused_again(wizard, problems[0]):
+            found = [fix for fix in found if fix.action != Retry()]
+    return as_many_as_keys([fix for fix in found if _possible(wizard, fix)])
 
 
 def question_of(key: str) -> str:
@@ -59,14 +61,14 @@ def take(wizard: Wizard, retry: Retry) -> list[Problem]:
 
 
 def start_command(wizard: Wizard, fix: Fix) -> str:
-    """What does a way on at a shell; empty where only the wizard can, or its project was not written so far."""
+    """What does a way on at a shell; empty where only the wizard can, or what is written is not what it would write."""
     action, file = fix.action, config_file(wizard)
     if isinstance(action, Log):
         return shlex.join(["less", str(log_file())])
     if isinstance(action, Edit) and action.value is not None and question_of(action.key) == f"train.{action.key}":
         action = Retry({action.key: action.value})
     if isinstance(action, Retry):
-        return " ".join(filter(None, (wizard.command(), action.options()))) if file.exists() else ""
+        return " ".join(filter(None, (wizard.command(), action.options()))) if _written(wizard) else ""
     return "" if isinstance(action, Edit | Answers) else command_of(fix, "", str(file))
 
 
@@ -84,6 +86,19 @@ def run_config(wizard: Wizard) -> dict[str, Any]:
 def log_file() -> Path:
     """What the process that starts a run has printed."""
     return state_folder() / LOG
+
+
+def _written(wizard: Wizard) -> bool:
+    """Whether what lies there is what these answers would write, and not somebody else's or that of other answers."""
+    files = wizard.tree().files
+    return bool(files) and all(file.state == "same" for file in files)
+
+
+def _refused_again(wizard: Wizard, problem: Problem) -> bool:
+    """Whether it is an answer that is refused, and nothing that is looked at anew comes into it."""
+    looked_at = [*mapping_problems(wizard), *ruin(wizard)]
+    looked_at += [refused for found in wizard.refusals.values() for refused in found]
+    return problem in wizard.problems("review") and problem not in looked_at
 
 
 def _possible(wizard: Wizard, fix: Fix) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from engine.wizard.mending import question_of, start_command, suggestion, take, 
 from engine.wizard.session import Wizard
 from tests.pilot.runs import FakeRun
 from tests.unit.test_wizard_session import GOOD
-from tests.unit.wizards import HereDesk, Script, begun, pick
+from tests.unit.wizards import HereDesk, Script, begun, pick, quiet
 from tui.plain import run_plain
 
 START, NO = "", "n"
 GATED = Problem("model_gated", {"name": "a/b", "how": "x", "page": "https://hub/a/b", "endpoint": "https://hub"})
+DIED = Problem("helper_died", {"what": "x", "how": "exit code 9"})
 PACKAGE = Problem("optimiser_package", {"name": "galore_adamw", "package": "galore_torch"}, key="optim")
 
 
@@ -136,6 +136,48 @@ def test_what_is_missing_in_a_step_leads_there_first(tmp_path: Path) -> None:
     assert actions(found)[0] == Answers("data")
 
 
+def test_what_would_be_refused_again_is_not_started_again(tmp_path: Path) -> None:
+    """An answer that is wrong stays wrong; what was looked at may be another one by then."""
+    for answers in ({"data": "file"}, {"model": "hub"}):
+        wizard = begun(tmp_path, **answers)
+        missing = wizard.problems("review")
+        assert [problem.code for problem in missing] == ["answer_empty"]
+        assert Retry() not in actions(ways_from(wizard, missing)), answers
+    wizard = begun(tmp_path)
+    (asked,) = [request for request in wizard.facts if request.what == "model"]
+    wizard.refuse(asked, (Problem("of a later version"),))
+    assert Retry() in actions(ways_from(wizard, wizard.problems("review")))
+    assert Retry() in actions(ways_from(wizard, [DIED]))
+
+
+def test_a_file_that_is_not_of_these_answers_is_not_named(tmp_path: Path) -> None:
+    """Somebody else's, or that of an earlier start with other answers."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/config.yaml").write_text("version: 1\n")
+    refused, again = [Problem("dataset_no_usable_row", {"name": "x", "read": 3})], Fix(NOTHING, NOTHING, Retry())
+    check = Command("sft-wizard data check " + str(tmp_path / "p/config.yaml"))
+
+    def named(wizard: Wizard) -> tuple[str, bool]:
+        return start_command(wizard, again), check in actions(ways_from(wizard, refused))
+
+    assert named(begun(tmp_path, project="p")) == ("", False)
+    (tmp_path / "p/config.yaml").unlink()
+    wizard = begun(tmp_path, project="p")
+    HereDesk().start(wizard, quiet)
+    assert named(wizard) == ("sft-wizard --replay p/config.yaml", True)
+    assert wizard.answer("train.lora_rank", 4) == [] and named(wizard) == ("", False)
+
+
+def test_the_answers_and_the_log_stay_among_nine_ways(tmp_path: Path) -> None:
+    """What is least likely goes where there are too many."""
+    wizard = begun(tmp_path)
+    HereDesk().start(wizard, quiet)
+    rows = [Problem("data_json_truncated", file="/p/rows.jsonl", line=line) for line in (1, 2)]
+    cut = Problem("cutoff_leaves_no_answer", {"at_least": 90, "longest": 300})
+    found = actions(ways_from(wizard, [cut, *rows]))
+    assert len(found) == 9 and found[0] == Retry({"cutoff_len": 300}) and found[-1] == Answers("review")
+
+
 def test_a_way_on_becomes_an_answer_that_is_checked(tmp_path: Path) -> None:
     wizard = begun(tmp_path, train_lora_rank=16)
     assert take(wizard, Retry({"template": "default"})) == [] and wizard.value("train.template") == "default"
@@ -147,14 +189,13 @@ def test_a_way_on_becomes_an_answer_that_is_checked(tmp_path: Path) -> None:
 
 
 def test_every_way_says_its_command_where_there_is_one(tmp_path: Path) -> None:
-    wizard = begun(tmp_path, project="a b")
+    wizard = begun(tmp_path, project="a b")  # which nobody has written so far
 
     def told(action: Any) -> str:
         return start_command(wizard, Fix(NOTHING, NOTHING, action))
 
     assert told(Retry()) == told(Edit("template", "x")) == told(Answers("model")) == told(Edit("project")) == ""
-    (tmp_path / "a b").mkdir()
-    (tmp_path / "a b" / "config.yaml").write_text(json.dumps({"version": 1}))
+    HereDesk().start(wizard, quiet)
     replay = "sft-wizard --replay 'a b/config.yaml'"
     assert told(Retry()) == replay and told(Edit("template", "x")) == f"{replay} --set train.template=x"
     assert told(Retry({"bf16": True}, force=True)) == f"{replay} --set train.bf16=true --force"
