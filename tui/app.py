@@ -87,6 +87,7 @@ class WizardApp(App[int]):
         self.reached = "hardware"
         self.way_back: Callable[[], None] | None = None  # from a run that was chosen, to where it was chosen
         self.starting: Progressed | None = None
+        self.tried = False  # whether a start was: its files may have been written
         self.lookups = Lookups(self, desk)
         self.downloads = Downloads(desk, self.lookups.fetched)
         self.boarding = Boarding()
@@ -271,7 +272,7 @@ class WizardApp(App[int]):
     def start(self) -> None:
         """Write the project and start its run."""
         self._refusal = ({}, ())
-        self.starting = Progressed(STARTING, 0, 0)
+        self.starting, self.tried = Progressed(STARTING, 0, 0), True
         self.lookups.start(self.wizard)
 
     def on_progressed(self, message: Progressed) -> None:
@@ -318,6 +319,11 @@ class WizardApp(App[int]):
                 screen.refresh_waiting() if tick else screen.refresh_body()
 
     # The end
+
+    @property
+    def traceless(self) -> bool:
+        """Whether nothing was written: no project, and nothing of a model."""
+        return not (self.tried or self.downloads.begun)
 
     def keep_draft(self) -> None:
         """Keep the answers, unless a run was started from them; after one that failed they may be edited again."""

@@ -27,7 +27,8 @@ def last_words(app: WizardApp) -> list[str]:
     if app.wizard.answers != app.untouched or app.beginning.draft is not None:
         kept = _("Your answers are kept. To go on with them: {command}").format(command=command())
         return [kept, _("Nothing was started.")]
-    return [_("Nothing was written."), _("To begin again: {command}").format(command=command())]
+    nothing = _("Nothing was written.") if app.traceless else _("Nothing was started.")
+    return [nothing, _("To begin again: {command}").format(command=command())]
 
 
 def _of_run(app: WizardApp) -> list[str]:

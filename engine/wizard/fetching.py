@@ -44,7 +44,7 @@ class Download:
 
 
 class Downloads:
-    """`now` is the last one that was begun, None before it and after one that was stopped.
+    """`now` is the last one that was begun, None before it and after one that was stopped. begun: whether any was.
 
     ended: called from another thread when one is done or has failed.
     """
@@ -52,6 +52,7 @@ class Downloads:
     def __init__(self, fetcher: Fetcher, ended: Callable[[str], None] = lambda name: None):
         self.fetcher, self.ended = fetcher, ended
         self.now: Download | None = None
+        self.begun = False
         self._number = 0
         self._lock = threading.Lock()
 
@@ -65,6 +66,7 @@ class Downloads:
         if self.running == name:
             return
         self.stop()
+        self.begun = True
         with self._lock:
             self.now = Download(name)
             threading.Thread(target=self._fetch, args=(name, self._number), daemon=True).start()

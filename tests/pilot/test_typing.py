@@ -8,9 +8,12 @@ from threading import Event
 import pytest
 from textual.events import Key
 
+from engine.errors import Problem
+from engine.wizard.beginning import look_back
 from tests.pilot.every import reach
-from tests.pilot.fakes import FakeDesk, app_of, at, file_facts, screen_text, until
+from tests.pilot.fakes import FakeDesk, app_of, at, file_facts, screen_text, started, until
 from tests.unit.model_facts import model_facts
+from tests.unit.test_wizard_opening import made
 from tui.app import WizardApp
 from tui.screens.help import HelpPane
 from tui.screens.leaving import LeaveDialog
@@ -140,6 +143,40 @@ async def test_leaving_says_what_becomes_of_what_is_there(cwd: Path) -> None:
         await pilot.press("ctrl+c")
         await until(pilot, lambda: "Your answers are kept" in screen_text(app) and "download" in screen_text(app))
         gate.set()
+
+
+async def test_leaving_a_download_of_the_recommended_model_says_that_it_stops(cwd: Path) -> None:
+    """Nothing was answered, but something goes on."""
+    gate = Event()
+    desk = FakeDesk(facts={"model": lambda options: model_facts("smollm2-135m") | {"here": False}}, fetch_gate=gate)
+    app = app_of(cwd, desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "model")
+        await pilot.press("d")
+        await until(pilot, lambda: bool(app.downloads.running))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "No answer was changed. The download stops;" in screen_text(app))
+        assert "written" not in screen_text(app)
+        gate.set()
+    assert app.wizard.answers == {} and "Nothing was written." not in app.last_words()
+
+
+async def test_leaving_after_a_start_that_was_refused_does_not_say_that_nothing_was_written(cwd: Path) -> None:
+    """The project's files may have been, though not one of its answers was changed."""
+    made(cwd, project="mine")
+    app = app_of(cwd, FakeDesk(fails=[Problem("model_not_found", {"name": "x"})]), look=look_back)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot)
+        await until(pilot, lambda: "Open mine" in screen_text(app))
+        app.screen.query_one("#offers", Picker).move_to(("project", cwd / "mine"))
+        await pilot.press("enter")
+        await at(pilot, "review")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.refusal)
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "No answer was changed." in screen_text(app))
+        assert "written" not in screen_text(app)
+    assert "Nothing was written." not in app.last_words()
 
 
 async def test_while_it_starts_only_keys_that_do_something_are_told(cwd: Path) -> None:

@@ -47,9 +47,12 @@ class LeaveDialog(Modal[None]):
             )
         if app.starting:
             return _("The run is being started, and goes on. To see it: {command}").format(command=f"{command()} runs")
-        if app.wizard.answers == app.untouched and app.beginning.draft is None:
-            return _("No answer was changed, and nothing was written.")
-        kept = _("Your answers are kept and offered at the next start.")
+        if app.wizard.answers != app.untouched or app.beginning.draft is not None:
+            kept = _("Your answers are kept and offered at the next start.")
+        elif app.traceless:
+            kept = _("No answer was changed, and nothing was written.")
+        else:
+            kept = _("No answer was changed.")
         stops = _("The download stops; what has arrived of it stays, and the next one goes on from there.")
         return " ".join([kept, *([stops] if app.downloads.running else [])])
 
