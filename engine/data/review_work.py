@@ -36,8 +36,6 @@ def look(spec: dict[str, Any], progress: Callable[[int, int], None]) -> dict[str
 def serve(answer: Callable[[dict[str, Any], Callable[[int, int], None]], dict[str, Any]]) -> None:
     """One request, its progress, its answer: what `answer` makes of the request."""
     spec = json.load(sys.stdin)
-    if not spec["config"].get("trust_remote_code"):  # a model's own code may ask for anything
-        leave_out_torch()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries print to stdout now and then
 
@@ -46,6 +44,8 @@ def serve(answer: Callable[[dict[str, Any], Callable[[int, int], None]], dict[st
         out.flush()
 
     try:
+        if not spec["config"].get("trust_remote_code"):  # a model's own code may ask for anything
+            leave_out_torch()
         tell(result=answer(spec, lambda done, total: tell(progress=[done, total])))
     except BrokenPipeError:  # nobody listens any more
         os._exit(1)
