@@ -104,6 +104,7 @@ class ProcessDesk:
             "force": force,
             "gpu": pinned(wizard),
             "anyway": bool(wizard.answers.get("anyway")),
+            "given": wizard.answers,
         }
         return self._start(asked, str(answers.folder), progress)
 

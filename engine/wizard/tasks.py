@@ -193,11 +193,18 @@ def check(subject: str, options: dict[str, str], progress: Progress) -> dict[str
 
 
 def start(
-    answers: ProjectAnswers, preset: str, force: bool, gpu: str, anyway: bool, progress: Progress
+    answers: ProjectAnswers,
+    preset: str,
+    force: bool,
+    gpu: str,
+    anyway: bool,
+    progress: Progress,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the project and start its run, which needs nobody to watch it.
 
-    force: files in the way make room. anyway: the run is not stopped by what is wrong with its data.
+    force: files in the way make room. anyway: the run is not stopped by what is wrong with its data. given: the
+    wizard's answers, whose draft has then served.
     gpu: UUID of the one that it takes; empty for the one with most free memory then. Raises EnvironmentProblem where
     the former cannot be used.
     """
@@ -210,7 +217,9 @@ def start(
     plan: list[PlannedFile] = plan_project(answers, chosen)
     apply_project(answers, plan, force=force)
     launched = _launch(answers.folder / "config.yaml", progress, force=anyway)
-    draft.drop()  # the wizard may have been left meanwhile, with its answers kept
+    kept = draft.load()  # the wizard may have been left meanwhile, with its answers kept, and another one begun
+    if kept is not None and {"project": given.get("project"), **kept.answers} == given:
+        draft.drop()
     return launched
 
 
@@ -291,7 +300,7 @@ def main() -> None:
         elif request["do"] == "start":
             answers = msgspec.convert(request["answers"], ProjectAnswers, dec_hook=lambda kind, raw: kind(raw))  # paths
             force, gpu, anyway = request["force"], request["gpu"], request["anyway"]
-            result = start(answers, request["preset"], force, gpu, anyway, progress)
+            result = start(answers, request["preset"], force, gpu, anyway, progress, request["given"])
         else:
             result = LOOKING[request["do"]](request["subject"], dict(request["options"]), progress)
         tell(result=result)

@@ -231,5 +231,5 @@ def test_a_start_nevertheless_is_forced(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(tasks, "_launch", lambda config, progress, **options: told.append(options) or {})
     answers = ProjectAnswers(folder=tmp_path, model="smollm2-135m", sample="qa")
     for anyway in (True, False):
-        tasks.start(answers, "cpu", False, "", anyway, quiet)
+        tasks.start(answers, "cpu", False, "", anyway, quiet, {})
     assert [options["force"] for options in told] == [True, False]

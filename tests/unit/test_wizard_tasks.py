@@ -21,9 +21,11 @@ from engine.runs.launch import python_module, worker_environment
 from engine.runs.results import results
 from engine.runs.status import status
 from engine.runs.view import RunView
+from engine.wizard import draft, tasks
 from engine.wizard.desk import Desk, ProcessDesk, settle
 from engine.wizard.questions import Request
 from engine.wizard.session import Wizard
+from engine.wizard.steps import step
 from tests.e2e.tool import wait_for
 from tests.unit.wizards import quiet
 
@@ -189,11 +191,33 @@ def test_a_start_that_is_refused_writes_no_run(tmp_path: Path, tiny_model: Path)
     assert not list(tmp_path.glob("mine-lora/logs/*"))
 
 
+@pytest.mark.parametrize("began_anew", [True, False])
+def test_a_start_drops_the_draft_of_its_own_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began_anew: bool
+) -> None:
+    """Who left while a download went on, and answers for another run meanwhile, loses none of that."""
+    wizard, new = Wizard(tmp_path), Wizard(tmp_path)
+    assert wizard.answer("preset", "8gb") == [] == new.answer("preset", "24gb")
+    draft.save(wizard, step("settings"))  # before its folder is settled
+    answers = wizard.begin()
+
+    def launch(config: Path, progress: Any, **options: Any) -> dict[str, Any]:
+        if began_anew:
+            draft.save(new, step("settings"))
+        return {}
+
+    monkeypatch.setattr(tasks, "_launch", launch)
+    tasks.start(answers, "8gb", False, "", False, quiet, wizard.answers)
+    found = draft.load()
+    assert (found and found.answers) == (new.answers if began_anew else None)
+
+
 def test_a_start_goes_on_when_the_wizard_is_gone_and_its_terminal_too(tmp_path: Path, tiny_model: Path) -> None:
     """The link drops in the second after Start was pressed: the run is there all the same."""
     wizard = filled(tmp_path, tiny_model)
     answers = msgspec.to_builtins(wizard.begin(), enc_hook=str)
     asked = {"do": "start", "answers": answers, "preset": "cpu", "force": False, "gpu": "", "anyway": False}
+    asked["given"] = wizard.answers
     process = subprocess.Popen(
         python_module("engine.wizard.tasks"),
         stdin=subprocess.PIPE,
