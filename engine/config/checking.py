@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from engine.config.fates import Fate, fates, known_keys, refused_value
-from engine.config.optimisers import PACKAGES, unknown
+from engine.config.optimisers import PACKAGES, perhaps_newer, unknown
 from engine.config.reading import Document
 from engine.config.rules import train_rules
 from engine.config.schema import MergeConfig, TrainConfig, bounds, fields, hints, meta
@@ -189,8 +189,10 @@ class _Check(Generic[T]):
             self.say("value_wrong", name, expected=expected(self.struct, name), found=found_words(given))
             return
         if name == "optim" and value not in PACKAGES:
-            self.say("optimiser_unknown", name, **unknown(value))
-            return
+            if not perhaps_newer(value):
+                self.say("optimiser_unknown", name, **unknown(value))
+                return
+            self.note("optimiser_newer", name, **unknown(value))
         if (name, value) == ("quantization_method", "bitsandbytes"):
             self.note("value_alias", name, old=value, new="bnb")
             value = "bnb"

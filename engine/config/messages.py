@@ -22,8 +22,12 @@ MESSAGES: dict[str, Message] = {
     "missing_key": Message("{key} is missing.", "{help}"),
     "value_wrong": Message("{key} takes {expected}, not {found}."),
     "optimiser_unknown": Message(
-        "There is no optimiser {given}.",
+        "This version knows no optimiser {given}.",
         "Did you mean {near}? Some need a package, which stands in brackets; these need none: {plain}",
+    ),
+    "optimiser_newer": Message(
+        "This version knows no optimiser {given}; training asks the installed transformers for it.",
+        "Should it have none, these are alike: {near}",
     ),
     "key_refused": Message("{key} is not supported: {reason}.", "Instead: {instead}."),
     "value_refused": Message("{key}: {value} is not supported: {reason}.", "Instead: {instead}."),

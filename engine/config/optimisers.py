@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,10 +29,20 @@ _BY_PACKAGE = {
 }
 PACKAGES = {name: package for package, names in _BY_PACKAGE.items() for name in names.split()}  # as it is imported
 NEAR = 3
+SLIP = 0.8  # how alike a name and a slip of it are, as difflib has it
+
+
+def perhaps_newer(name: str) -> bool:
+    """Whether a name that is not known here may be one of a newer transformers: no slip of the pen makes it of these.
+
+    Training asks the installed one (train/optimisers.py); transformers is not imported where a config is read.
+    """
+    named = re.fullmatch(r"[a-z]\w*", name, re.ASCII) and name == name.lower()
+    return bool(named) and not difflib.get_close_matches(name, PACKAGES, n=1, cutoff=SLIP)
 
 
 def unknown(name: str) -> dict[str, Any]:
-    """What a message on a name that is none says: those that look like it, with their packages, and those without."""
+    """What a message on a name that is not known says: those like it, with their packages, and those without."""
     near = difflib.get_close_matches(name.lower().replace("-", "_"), PACKAGES, n=NEAR, cutoff=0.5) or ["adamw_torch"]
     named = [f"{one} ({PACKAGES[one]})" if PACKAGES[one] else one for one in near]
     return {"given": name, "near": named, "plain": [one for one, package in PACKAGES.items() if not package]}

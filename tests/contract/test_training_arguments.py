@@ -83,7 +83,7 @@ def test_schema_keys_that_transformers_has_mean_the_same_there():
 
 
 def test_every_optimiser_of_transformers_is_in_the_table():
-    """One that is not would be refused where the config is read, with the name of another."""
+    """One that is not would be noted as unknown, or refused as a slip of another."""
     unknown = {one.value for one in OptimizerNames} - set(PACKAGES)
     assert not unknown, f"in transformers.OptimizerNames, but not in engine/config/optimisers.py: {sorted(unknown)}"
 

@@ -1,4 +1,4 @@
-"""Names of optimisers: what is none is refused where a config is read, what needs a package before a run is begun."""
+"""Names of optimisers: a slip is refused where a config is read, what needs a package before a run is begun."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_name_that_is_none_is_refused_where_it_stands(tmp_path: Path) -> None:
         ("AdamW-8bit", "adamw_8bit (bitsandbytes)"),
         ("page_adamw_8bit", "paged_adamw_8bit (bitsandbytes)"),
         ("stable_adam", "stable_adamw (optimi)"),
-        ("x", "adamw_torch"),
+        ("X", "adamw_torch"),
         ("", "adamw_torch"),
         ("[/x]\x1b{0}" * 200, "adamw_torch"),
     ],
@@ -47,6 +47,22 @@ def test_a_name_that_is_none_is_refused_where_it_stands(tmp_path: Path) -> None:
 def test_the_nearest_name_comes_first(given: str, near: str) -> None:
     (problem,) = check_value(TrainConfig, "optim", given)
     assert problem.params["near"][0] == near and near in render(problem) and "\x1b" not in render(problem)
+
+
+@pytest.mark.parametrize("name", ["muon", "flash_adamw", "lion", "x"])
+def test_a_name_of_a_newer_transformers_is_left_to_the_run(tmp_path: Path, name: str) -> None:
+    """There is no upper pin: what is like none that is known is noted, and the installed package decides."""
+    file = tmp_path / "train.yaml"
+    file.write_text(FILE.format(name=name))
+    job = load_job(file)
+    assert job.train is not None and job.train.config is not None and job.train.config.optim == name
+    (note,) = [note for note in job.notes if note.key == "optim"]
+    assert (note.code, note.severity, note.line) == ("optimiser_newer", "note", 4)
+    assert f"knows no optimiser {name};" in render(note)
+    require(name, lambda package: None)
+    wizard = begun(tmp_path)
+    assert wizard.answer("train.optim", name) == []
+    assert [told.code for told in wizard.tree().notes] == ["optimiser_newer"] and wizard.problems("review") == []
 
 
 def test_the_wizard_refuses_it_under_the_line_that_is_typed(tmp_path: Path) -> None:
