@@ -196,6 +196,8 @@ class WizardApp(App[int]):
 
     def show(self, screen: Screen[Any]) -> None:
         """Another screen instead of this one; the question whether to leave stays over it."""
+        if not self.is_running:  # all screens are being closed
+            return
         leaving = isinstance(self.screen, LeaveDialog)
         while isinstance(self.screen, ModalScreen):
             self.pop_screen()
@@ -288,7 +290,8 @@ class WizardApp(App[int]):
             self._refusal = (dict(self.wizard.answers), message.problems)
             self._save()
             self._refresh()
-            self.screen.post_message(NotStarted())
+            if self.is_running:
+                self.screen.post_message(NotStarted())
 
     # What is watched
 

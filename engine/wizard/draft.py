@@ -73,7 +73,9 @@ def load() -> Draft | None:
         raw, kept = json.loads(path().read_text(encoding="utf-8")), path().stat().st_mtime
         if raw["version"] != VERSION or not raw["answers"]:
             return None
-        draft = Draft(dict(raw["answers"]), step(raw["step"]).id, Path(raw["cwd"]), bool(raw["started"]), kept)
+        reached = step(raw["step"])
+        at = reached.id if reached.asks else "review"  # of a run there is nothing to go on with
+        draft = Draft(dict(raw["answers"]), at, Path(raw["cwd"]), bool(raw["started"]), kept)
     except (OSError, ValueError, LookupError, TypeError, StopIteration):
         return None
     return draft if draft.cwd.is_dir() else None

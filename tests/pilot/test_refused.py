@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ import pytest
 
 from engine.errors import Problem
 from engine.runs import index
+from engine.runs.retry import Retry
+from engine.wizard import draft
 from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, straight, until
 from tests.pilot.looks import look
 from tests.pilot.runs import FakeRun
 from tui.app import WizardApp
 from tui.screens.help import HelpPane
+from tui.screens.leaving import LeaveDialog
 from tui.screens.pane import TextPane
 from tui.screens.refused import RefusedPane
 from tui.screens.review import ReviewScreen
 from tui.widgets.field import Field
 from tui.widgets.form import Form
+from tui.widgets.picker import Picker
 
 GATED = Problem("model_gated", {"name": "a/b", "how": "x", "page": "https://hub/a/b", "endpoint": "https://hub"})
 IN_USE = Problem("in_use", {"folder": "/p/saves", "run": "r1", "pid": 7, "host": "node"})
@@ -199,8 +204,6 @@ async def test_hostile_reasons_do_no_harm(cwd: Path) -> None:
 
 async def test_nothing_starts_while_a_start_is_under_way(cwd: Path) -> None:
     """`w` does nothing then, and a late refusal does not come over what is read meanwhile."""
-    import threading
-
     gate = threading.Event()
     app: WizardApp = app_of(cwd, FakeDesk(fails=[DIED], start_gate=gate))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -233,3 +236,91 @@ async def test_the_run_that_has_the_folder_is_watched(cwd: Path, tmp_path: Path,
         await at(pilot, "review")
         assert app.refusal == (problem,)
     other.die()
+
+
+async def test_a_start_waits_for_whoever_reads_a_page(cwd: Path) -> None:
+    """Enter on Start while the data is still looked at, then `?`: what is read stays, and nothing starts behind it."""
+    gate = threading.Event()
+    desk = FakeDesk()
+    app = app_of(cwd, desk, answers={"model": "smollm2-135m", "data": "sample:identity"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await straight(pilot, "review")
+        desk.gate = gate
+        app.wizard.facts = {request: fact for request, fact in app.wizard.facts.items() if request.what != "data"}
+        await pilot.press("home", "enter", "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpPane) and app.wizard.needs("review"))
+        gate.set()
+        await until(pilot, lambda: not app.wizard.needs("review"))
+        assert isinstance(app.screen, HelpPane) and not desk.starts
+        await pilot.press("escape")
+        await at(pilot, "review")
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: app.started)
+
+
+async def test_the_question_whether_to_leave_is_no_pane_to_close(cwd: Path) -> None:
+    """A way on that was chosen just before Ctrl+C: one of the two is heeded, and the other is not half done."""
+    desk = FakeDesk(fails=[DIED])
+    app = app_of(cwd, desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await refused(pilot)
+        pane = app.screen
+        assert isinstance(pane, RefusedPane)
+        app.push_screen(LeaveDialog())
+        await until(pilot, lambda: isinstance(app.screen, LeaveDialog))
+        pane._again(Retry())
+        await pilot.pause()
+        assert isinstance(app.screen, LeaveDialog) and len(desk.starts) == 1
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is pane)
+        await pilot.press("1")
+        await until(pilot, lambda: app.started)
+
+
+async def test_no_answer_changes_while_a_start_is_under_way(cwd: Path) -> None:
+    """What was started is what stands there."""
+    gate = threading.Event()
+    desk = FakeDesk(start_gate=gate)
+    app = app_of(cwd, desk, answers={"train.lora_rank": 16})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await straight(pilot, "review")
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: app.starting)
+        app.screen.query_one("#rows", Picker).move_to("train.lora_rank")
+        await pilot.press("x")
+        assert app.wizard.answers["train.lora_rank"] == 16
+        gate.set()
+        await until(pilot, lambda: app.started)
+
+
+async def test_who_has_watched_the_other_run_is_at_the_answers_again(cwd: Path, tmp_path: Path) -> None:
+    """Leaving is about them then, and what was reached can be gone on with."""
+    other = FakeRun(tmp_path / "other")
+    other.phase("tokenising")
+    index.note(other.folder)
+    desk = FakeDesk(fails=[replace(IN_USE, params={**IN_USE.params, "run": other.folder.id})])
+    app = app_of(cwd, desk, answers={"project": "mine"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await refused(pilot)
+        await pilot.press("2")
+        await until(pilot, lambda: app.at == "training" and app.snapshot)
+        await pilot.press("escape")
+        await at(pilot, "review")
+        assert app.run_folder is None and app.snapshot is None
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "Your answers are kept" in screen_text(app))
+        await pilot.press("ctrl+c")
+    other.die()
+    kept = draft.load()
+    assert kept is not None and kept.step == "review" and kept.answers["project"] == "mine"
+
+
+async def test_a_screen_arrives_once(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual calls the handlers of every class: what they share would be looked up and drawn again for each."""
+    calls = []
+    plain = ReviewScreen.arrive
+    monkeypatch.setattr(ReviewScreen, "arrive", lambda self: (calls.append(1), plain(self)))
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await straight(pilot, "review")
+    assert calls == [1]

@@ -135,3 +135,11 @@ def test_it_is_gone_when_it_is_dropped(tmp_path: Path) -> None:
     draft.drop()
     draft.drop()
     assert draft.load() is None
+
+
+def test_answers_that_were_left_at_a_run_go_on_at_the_review(tmp_path: Path) -> None:
+    """Of the run itself there is nothing to go on with."""
+    draft.save(begun(tmp_path, system="x"), DATA)
+    damage(step="training")
+    found = draft.load()
+    assert found is not None and found.step == "review"

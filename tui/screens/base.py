@@ -62,8 +62,8 @@ class StepScreen(Screen[None]):
 
     @property
     def drawn(self) -> bool:
-        """Whether the widgets are there: not yet before the first message, and no longer once the app is closing."""
-        return self.app.is_running and bool(self.query("#waiting"))
+        """Whether the widgets are there: not before the first message, nor once it is replaced or all closes."""
+        return self.app.is_running and self in self.app.screen_stack and bool(self.query("#waiting"))
 
     @property
     def editing(self) -> bool:
@@ -135,6 +135,10 @@ class StepScreen(Screen[None]):
         return ""
 
     def on_mount(self) -> None:
+        """Textual calls this one of every class; what each adds in its order is in `arrive`."""
+        self.arrive()
+
+    def arrive(self) -> None:
         """Look up what is missing, and draw what is there."""
         if self.step and step_of(self.step).asks:
             self.wizard_app.find(self.step)
@@ -188,7 +192,7 @@ class StepScreen(Screen[None]):
 
     def settled(self) -> None:
         """All is known: go on, unless there are problems or something else is on the screen."""
-        if self.is_current and not self.wizard_app.wizard.problems(self.step):
+        if self.is_active and not self.wizard_app.wizard.problems(self.step):
             self.wizard_app.forward()
         else:
             self.refresh_body()

@@ -87,7 +87,7 @@ class ChatScreen(StepScreen):
         said = [("Ctrl+S", _("save"))] if self.query_one(Talk).turns else []
         return [("Enter", _("ask")), ("Tab", _("type")), ("Ctrl+O", _("settings")), *said]
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """Begin to load the model; the samples are there to read meanwhile."""
         talk = self.query_one(Talk)
         for sample in self._samples():
@@ -96,7 +96,7 @@ class ChatScreen(StepScreen):
                 turn.answer(voice, _shortened(sample.get(voice)))
             talk.mount(turn)
         self._to_size(self.app.size)
-        super().on_mount()
+        super().arrive()
         self._load()
         self.set_interval(1.0, self._stand)
 
@@ -115,7 +115,6 @@ class ChatScreen(StepScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""
-        super().on_resize(event)
         self._to_size(event.size)
 
     def _to_size(self, size: Size) -> None:
@@ -154,7 +153,7 @@ class ChatScreen(StepScreen):
 
     def action_settings(self) -> None:
         """How answers are drawn, and whose."""
-        if not self.busy and self.is_current:
+        if not self.busy and self.is_active:
             both = self.both if "base" in self._voices() else None
             gpu = bool(self.needs and (self.needs.device or self._options().processor))
             said = bool(self.query_one(Talk).turns)

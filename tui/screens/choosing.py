@@ -61,9 +61,9 @@ class ChoiceScreen(StepScreen):
         asked = self.wizard_app.wizard.questions(self.step)
         return next((question for question in asked if question.kind in ("path", "text")), None)
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """Keys go to what is edited."""
-        super().on_mount()
+        super().arrive()
         typed = self.typed
         if typed is not None:
             self.query_one(Field).fill(say(verbatim(self.wizard_app.wizard.value(typed.id))))
@@ -79,7 +79,6 @@ class ChoiceScreen(StepScreen):
         """What the line asks for, and the keys, change with where they go."""
         if self.drawn:
             self.show_typed()
-        super().on_descendant_focus()
 
     def refresh_body(self) -> None:
         """Rows and facts as they are known now."""

@@ -58,9 +58,9 @@ class CompareScreen(StepScreen):
         yield CurvesChart(self.wizard_app.profile.ascii_only)
         yield Words(id="table")
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """Read the runs beside the loop."""
-        super().on_mount()
+        super().arrive()
         self.action_read()
 
     def intro(self) -> str:

@@ -46,9 +46,9 @@ class DataScreen(ChoiceScreen):
         form.display = False
         yield form
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """From the review the form is opened at its question."""
-        super().on_mount()
+        super().arrive()
         if self.edited in [question.id for question in self.details()]:
             self._open(self.edited)
 

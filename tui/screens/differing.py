@@ -61,7 +61,6 @@ class DifferencePane(TextPane):
 
     def on_mount(self) -> None:
         """Files are read beside the keyboard."""
-        super().on_mount()
         folder, files = self.folder, self.planned.files
 
         def refused(problems: tuple[Problem, ...]) -> Message:

@@ -94,9 +94,9 @@ class FinishScreen(StepScreen):
         others = [*chat, *merge, ("w", _("save")), ("n", _("new")), ("a", _("all runs"))]
         return [("Enter", _("finish")), *([("↓", _("more"))] if len(others) < 5 else []), *others]
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """Read what the run left, beside the loop."""
-        super().on_mount()
+        super().arrive()
         self._gather({})
 
     def _gather(self, more: Mapping[str, str]) -> None:

@@ -126,7 +126,7 @@ class ModelScreen(ChoiceScreen):
         wizard = self.wizard_app.wizard
         if not wizard.problems(self.step) and (name := fetching.wanted(wizard)):
             self.wizard_app.downloads.begin(name)
-        if self.is_current:
+        if self.is_active:
             self.refresh_body()
 
     def action_back(self) -> None:

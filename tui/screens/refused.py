@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -77,7 +76,12 @@ class RefusedPane(TextPane):
     def on_run_found(self, message: RunFound) -> None:
         """Esc leads back from it to the answers."""
         app = cast("WizardApp", self.app)
-        ways.watch(app, message.run, partial(app.go, "review"))
+
+        def back() -> None:
+            ways.leave_run(app)
+            app.go("review")
+
+        ways.watch(app, message.run, back)
 
     def action_explain(self) -> None:
         """The page about it, and all other help."""
@@ -85,6 +89,8 @@ class RefusedPane(TextPane):
         self.app.push_screen(HelpPane(self.wizard, "review", page.name if page else ""))
 
     def _again(self, retry: Retry) -> None:
+        if not self.is_active:  # the question whether to leave has come over it
+            return
         below = self.app.screen_stack[-2]
         self.dismiss()
         below.post_message(self.Again(retry))

@@ -61,9 +61,9 @@ class ReviewScreen(EstimateScreen):
         yield Words(id="tree")
         yield Words(id="command")
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """A setting that a failed run asks for again is open at once."""
-        super().on_mount()
+        super().arrive()
         if self.wizard_app.suggested:
             self.call_after_refresh(self._open_suggested)
 
@@ -76,6 +76,7 @@ class ReviewScreen(EstimateScreen):
         """All as it is now."""
         app = self.wizard_app
         wizard, form = app.wizard, self.query_one(Form)
+        form.still = app.starting is not None
         self._seen = wizard.tree()
         self._found = () if wizard.needs(self.step) else wizard.problems(self.step, self._seen)
         form.show(wizard, say(start_line(wizard, self.ahead())), [answer.question for answer in wizard.review()])
@@ -134,7 +135,7 @@ class ReviewScreen(EstimateScreen):
         """Start, once the files that make room have been seen."""
         app = self.wizard_app
         self.refresh_body()
-        if not self.is_current or app.starting or self._seen is None:
+        if not self.is_active or app.starting or self.editing or self._seen is None:
             return
         if any(problem.code != "files_in_the_way" for problem in self._found):
             self.action_ways()
@@ -146,7 +147,7 @@ class ReviewScreen(EstimateScreen):
 
     def action_ways(self) -> None:
         """What can be done where it cannot be started so."""
-        if self.blocking and self.is_current and not self.wizard_app.starting and not self.editing:
+        if self.blocking and self.is_active and not self.wizard_app.starting and not self.editing:
             self.app.push_screen(RefusedPane(self.wizard_app, self.blocking))
 
     def on_not_started(self) -> None:
@@ -219,7 +220,6 @@ class ReviewScreen(EstimateScreen):
 
     @on(Form.Changed)
     def _changed(self) -> None:
-        self.failed = ()
         self.refresh_body()
         if not self._found:
             self.query_one(Form).focus_rows(GO)

@@ -86,9 +86,9 @@ class RunsScreen(StepScreen):
         yield RunList(numbers=False, id="runs")
         yield Words(id="about")
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """Read them beside the loop; those that are read are there to be opened."""
-        super().on_mount()
+        super().arrive()
         cwd = self.wizard_app.wizard.cwd
 
         def read() -> RunsRead:

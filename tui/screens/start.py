@@ -71,10 +71,10 @@ class StartScreen(StepScreen):
             yield Words(id="asked")
             yield Field(id="typing")
 
-    def on_mount(self) -> None:
+    def arrive(self) -> None:
         """Draw what is known, and look for what there is."""
         self.query_one("#typed").display = False
-        super().on_mount()
+        super().arrive()
         app = self.wizard_app
 
         def look() -> Looked:
@@ -209,7 +209,7 @@ class StartScreen(StepScreen):
     def on_read(self, message: Read) -> None:
         """Show it, or say why not; what was typed stays."""
         self.reading, self.failure = None, message.problems
-        if message.opened is not None and self.is_current:
+        if message.opened is not None and self.is_active:
             ways.open_project(self.wizard_app, message.opened, message.run)
         else:
             self.refresh_body()

@@ -31,7 +31,8 @@ class Form(Vertical):
     """`show` brings the rows up to date, `edit` opens one answer. The wizard takes the answers; the screen is told.
 
     brief: only what a question is for stands below the rows; all of it where it is edited. elsewhere: steps whose
-    questions are not edited here, so that none of them is put back here either. finding: words that rows are picked by.
+    questions are not edited here, so that none of them is put back here either. finding: words that rows are picked
+    by. still: no answer changes now.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,6 +70,7 @@ class Form(Vertical):
         self.wizard: Wizard | None = None
         self.editing = ""
         self.brief, self.elsewhere = brief, elsewhere
+        self.still = False
         self._put_back: dict[str, Any] = {}  # {question: the answer that `x` took away}
 
     def compose(self) -> ComposeResult:
@@ -170,7 +172,7 @@ class Form(Vertical):
     def action_restore(self) -> None:
         """`x`: the default in place of the answer; once more, and the answer is back."""
         name = self.query_one("#rows", Picker).key
-        if not name or self.wizard is None or table()[name].step in self.elsewhere:
+        if not name or self.still or self.wizard is None or table()[name].step in self.elsewhere:
             return
         if self.wizard.changed(name):
             self._put_back[name] = self.wizard.value(name)
