@@ -123,7 +123,8 @@ async def test_ctrl_c_comes_after_the_keys_before_it(cwd: Path) -> None:
         for key in (Key("enter", "\r"), Key("ctrl+c", None)):
             app.post_message(key)
         await until(pilot, lambda: "> 1 Stay" in screen_text(app))
-        await pilot.pause(0.2)
+        await pilot.press("down")  # is behind both, and the dialog is there to take it
+        await until(pilot, lambda: "> 2 Leave" in screen_text(app))
         assert isinstance(app.screen, LeaveDialog)
 
 
