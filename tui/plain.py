@@ -73,6 +73,7 @@ class Dialogue:
         self.asker = Asker(wizard, desk, prompts)
         self.now: Step = steps(wizard)[0]
         self.begun = self.starting = self.watching = False
+        self.tried = False  # whether a start was: its files may have been written
         self._seen: object = None  # the files that were shown to differ
 
     def run(self) -> int:
@@ -119,7 +120,7 @@ class Dialogue:
             self.prompts.tell(_("Your answers are kept, up to the step {step}.").format(step=say(self.now.title)))
             self.prompts.tell(_("To go on: {command}").format(command=f"{command()} --plain"))
         else:
-            self.prompts.tell(_("Nothing was written."))
+            self.prompts.tell(_("Nothing was started.") if self.tried else _("Nothing was written."))
             self.prompts.tell(_("To begin again: {command}").format(command=f"{command()} --plain"))
 
     def _questions(self) -> None:
@@ -257,7 +258,7 @@ class Dialogue:
     def _start(self) -> Started | tuple[Problem, ...]:
         """Write the project and start its run; why that cannot be is told and returned."""
         self.prompts.tell(_("Writing the project and starting its run …"))
-        self.starting = True
+        self.starting = self.tried = True
         try:
             started = self.desk.start(self.wizard, self.asker.progress)
         except ProblemError as error:

@@ -17,6 +17,7 @@ from engine.wizard.desk import Progress, Started
 from engine.wizard.mending import question_of, start_command, suggestion, take, ways_from
 from engine.wizard.session import Wizard
 from tests.pilot.runs import FakeRun
+from tests.unit.test_wizard_opening import made
 from tests.unit.test_wizard_session import GOOD
 from tests.unit.wizards import HereDesk, Script, begun, pick, quiet
 from tui.plain import run_plain
@@ -66,6 +67,14 @@ def test_a_number_starts_again_with_what_is_different(tmp_path: Path) -> None:
     same = "The same at a shell: sft-wizard --replay identity-lora/config.yaml --set train.optim=adamw_torch"
     assert same in script.text and "-optim: galore_adamw" in script.text
     assert desk.started[-1].settings["optim"] == "adamw_torch" and desk.tried == 2
+
+
+def test_leaving_after_a_start_that_was_refused_does_not_say_that_nothing_was_written(tmp_path: Path) -> None:
+    """Its files were, though no answer of the project that was opened is another."""
+    made(tmp_path, project="mine")
+    script = Script([pick("Open mine"), START, ""])
+    run_plain(Wizard(tmp_path), RefusingDesk(fails=[DIED]), prompts=script, talk=lambda folder: None)
+    assert "Nothing was started." in script.text and "Nothing was written." not in script.text
 
 
 def test_it_is_tried_again_at_once_where_nothing_changes(tmp_path: Path) -> None:
