@@ -148,7 +148,7 @@ def _gathered() -> Any:
             Made("merged", "models/my_project", 272_600_000),
             Made("adapter", "saves/SmolLM2-135M-Instruct-lora", 13_400_000),
         ),
-        figures=Figures(30, (2.47, 0.73), None, 130.0, 12_636, 1_900_000_000, proof),
+        figures=Figures(30, 1, (2.47, 0.73), None, 130.0, 12_636, 1_900_000_000, proof),
         serve=ways(Model("my_project", "models/my_project", modelfile=True)),
         talk="sft-wizard chat .",
         repeat=("sft-wizard --replay config.yaml",),
