@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -222,6 +223,7 @@ def _dataset_info(folder: Path, chosen: Sample) -> str:
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 
+@lru_cache
 def _shipped(name: str) -> str:
     return (files("templates") / "project" / name).read_text(encoding="utf-8")
 

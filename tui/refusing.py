@@ -14,7 +14,16 @@ from engine.runs.folder import RunFolder
 from engine.runs.leftovers import leftovers
 from engine.runs.logs import tail
 from engine.runs.retry import Retry
-from engine.wizard.mending import log_file, question_of, run_config, start_command, suggestion, take, ways_from
+from engine.wizard.mending import (
+    is_written,
+    log_file,
+    question_of,
+    run_config,
+    start_command,
+    suggestion,
+    take,
+    ways_from,
+)
 from engine.wizard.session import Wizard
 from engine.wizard.table import table
 from tui.failurepage import failure_text
@@ -73,7 +82,7 @@ def start_again(asker: Asker, problems: Sequence[Problem]) -> bool:
         fix = choose_way(prompts, ways_from(wizard, problems))
         match fix.action if fix else Answers("review"):
             case Retry() as retry:
-                if fix and (line := start_command(wizard, fix)):
+                if fix and (line := start_command(wizard, fix, there=is_written(wizard))):
                     prompts.tell(_("The same at a shell: {command}").format(command=line))
                 found = take(wizard, retry)
                 asker.tell_problems(found)

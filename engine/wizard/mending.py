@@ -28,7 +28,7 @@ _LOOKED_AT = ("model", "hub", "data", "check")  # what may be another one when i
 def ways_from(wizard: Wizard, problems: Sequence[Problem]) -> list[Fix]:
     """What can be done about these, the likeliest first. Ways that need an answer nobody is asked for are left out."""
     values = train_values(wizard.project(replace=False), wizard.preset())
-    found = start_fixes(problems, values, str(config_file(wizard)) if _written(wizard) else "")
+    found = start_fixes(problems, values, str(config_file(wizard)) if is_written(wizard) else "")
     if not has_ways(problems[0].code):  # an answer that is missing or wrong: where it is asked for
         steps = [to_answers(step) for step in ("model", "data") if wizard.problems(step)]
         found = [*steps, *(fix for fix in found if fix not in steps)]
@@ -60,15 +60,15 @@ def take(wizard: Wizard, retry: Retry) -> list[Problem]:
     return [problem for name, value in given.items() for problem in wizard.answer(name, value)]
 
 
-def start_command(wizard: Wizard, fix: Fix) -> str:
-    """What does a way on at a shell; empty where only the wizard can, or what is written is not what it would write."""
+def start_command(wizard: Wizard, fix: Fix, *, there: bool) -> str:
+    """What does a way on at a shell; empty where only the wizard can. there: whether the project is (is_written)."""
     action, file = fix.action, config_file(wizard)
     if isinstance(action, Log):
         return shlex.join(["less", str(log_file())])
     if isinstance(action, Edit) and action.value is not None and question_of(action.key) == f"train.{action.key}":
         action = Retry({action.key: action.value})
     if isinstance(action, Retry):
-        return " ".join(filter(None, (wizard.command(), action.options()))) if _written(wizard) else ""
+        return " ".join(filter(None, (wizard.command(), action.options()))) if there else ""
     return "" if isinstance(action, Edit | Answers) else command_of(fix, "", str(file))
 
 
@@ -88,8 +88,8 @@ def log_file() -> Path:
     return state_folder() / LOG
 
 
-def _written(wizard: Wizard) -> bool:
-    """Whether what lies there is what these answers would write, and not somebody else's or that of other answers."""
+def is_written(wizard: Wizard) -> bool:
+    """Whether the project's folder holds what these answers would write, not somebody else's or that of others."""
     files = wizard.tree().files
     return bool(files) and all(file.state == "same" for file in files)
 

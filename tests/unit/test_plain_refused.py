@@ -14,7 +14,7 @@ from engine.runs.actions import Answers, Command, Edit, Fix, Log, Row
 from engine.runs.retry import Retry
 from engine.text import NOTHING
 from engine.wizard.desk import Progress, Started
-from engine.wizard.mending import question_of, start_command, suggestion, take, ways_from
+from engine.wizard.mending import is_written, question_of, start_command, suggestion, take, ways_from
 from engine.wizard.session import Wizard
 from tests.pilot.runs import FakeRun
 from tests.unit.test_wizard_opening import made
@@ -166,7 +166,7 @@ def test_a_file_that_is_not_of_these_answers_is_not_named(tmp_path: Path) -> Non
     check = Command("sft-wizard data check " + str(tmp_path / "p/config.yaml"))
 
     def named(wizard: Wizard) -> tuple[str, bool]:
-        return start_command(wizard, again), check in actions(ways_from(wizard, refused))
+        return start_command(wizard, again, there=is_written(wizard)), check in actions(ways_from(wizard, refused))
 
     assert named(begun(tmp_path, project="p")) == ("", False)
     (tmp_path / "p/config.yaml").unlink()
@@ -200,7 +200,7 @@ def test_every_way_says_its_command_where_there_is_one(tmp_path: Path) -> None:
     wizard = begun(tmp_path, project="a b")  # which nobody has written so far
 
     def told(action: Any) -> str:
-        return start_command(wizard, Fix(NOTHING, NOTHING, action))
+        return start_command(wizard, Fix(NOTHING, NOTHING, action), there=is_written(wizard))
 
     assert told(Retry()) == told(Edit("template", "x")) == told(Answers("model")) == told(Edit("project")) == ""
     HereDesk().start(wizard, quiet)

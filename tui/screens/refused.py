@@ -13,7 +13,7 @@ from textual.message import Message
 from engine.errors import Problem
 from engine.failures import page_of
 from engine.runs.retry import Retry
-from engine.wizard.mending import start_command, ways_from
+from engine.wizard.mending import is_written, start_command, ways_from
 from tui import ways
 from tui.mending import Read, RunFound, mend
 from tui.screens.base import problem_words
@@ -53,12 +53,13 @@ class RefusedPane(TextPane):
 
     def content(self) -> ComposeResult:
         """The ways."""
-        yield Ways(lambda fix: start_command(self.wizard, fix))
+        there = is_written(self.wizard)  # looked at once, not with every row
+        yield Ways(lambda fix: start_command(self.wizard, fix, there=there))
 
     def keys(self) -> Sequence[Key]:
         """As where a run has failed."""
-        back = ("Esc", _("your answers"))
-        return [("Enter", _("do it")), ("1-9", _("do that one")), back, ("?", _("help"))]
+        here = [("Enter", _("do it")), ("1-9", _("do that one")), ("?", _("help"))]
+        return [*here, ("Esc", _("your answers"))]
 
     def read_on(self) -> None:
         """Keys go to the ways."""
