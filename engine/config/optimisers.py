@@ -28,6 +28,7 @@ _BY_PACKAGE = {
     "optimi": "stable_adamw",
 }
 PACKAGES = {name: package for package, names in _BY_PACKAGE.items() for name in names.split()}  # as it is imported
+PLAIN = [name for name, package in PACKAGES.items() if not package]  # these need none
 NEAR = 3
 SLIP = 0.8  # how alike a name and a slip of it are, as difflib has it
 
@@ -45,7 +46,7 @@ def unknown(name: str) -> dict[str, Any]:
     """What a message on a name that is not known says: those like it, with their packages, and those without."""
     near = difflib.get_close_matches(name.lower().replace("-", "_"), PACKAGES, n=NEAR, cutoff=0.5) or ["adamw_torch"]
     named = [f"{one} ({PACKAGES[one]})" if PACKAGES[one] else one for one in near]
-    return {"given": name, "near": named, "plain": [one for one, package in PACKAGES.items() if not package]}
+    return {"given": name, "near": named, "plain": PLAIN}
 
 
 def require(name: str, find: Callable[[str], Any] = importlib.util.find_spec) -> None:

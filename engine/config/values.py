@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from engine.config.optimisers import PACKAGES
+from engine.config.optimisers import PLAIN
 from engine.config.reading import type_name
 from engine.config.schema import bounds, fields, hints
 from engine.text import Phrase, clean
@@ -24,8 +24,7 @@ def expected(struct: type[msgspec.Struct], name: str) -> Phrase:
     if choices:
         return Phrase("one of {choices}", {"choices": choices.group(1).replace("'", "")})
     if name == "optim":
-        plain = ", ".join(name for name, package in PACKAGES.items() if not package)
-        return Phrase("one of {choices}, or one that needs a package", {"choices": plain})
+        return Phrase("one of {choices}, or one that needs a package", {"choices": ", ".join(PLAIN)})
     if inner_struct(annotated):
         return KINDS["dict"]
     kinds = [
