@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+from engine.errors import Problem
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ def page_of(code: str) -> Page | None:
     """The one about problems of this code: one that names it comes before one that names how it begins."""
     found = [page for page in pages() if page.tells_of(code)]
     return next((page for page in found if code in page.codes), found[0] if found else None)
+
+
+def page_about(problems: Sequence[Problem]) -> str:
+    """The name of the one about the first of these, which is the cause; empty where there is none."""
+    page = page_of(problems[0].code) if problems else None
+    return page.name if page else ""
 
 
 def page_named(words: str) -> Page | None:

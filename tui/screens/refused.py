@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import Problem
-from engine.failures import page_of
+from engine.failures import page_about
 from engine.runs.retry import Retry
 from engine.wizard.mending import is_written, start_command, ways_from
 from tui import ways
@@ -86,8 +86,7 @@ class RefusedPane(TextPane):
 
     def action_explain(self) -> None:
         """The page about it, and all other help."""
-        page = page_of(self.problems[0].code)
-        self.app.push_screen(HelpPane(self.wizard, "review", page.name if page else ""))
+        self.app.push_screen(HelpPane(self.wizard, "review", page_about(self.problems)))
 
     def _again(self, retry: Retry) -> None:
         if not self.is_active:  # the question whether to leave has come over it

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
-from engine.failures import page_of
+from engine.failures import page_about
 from engine.text import clean
 from engine.wizard.ahead import start_line
 from engine.wizard.asks.review import another_folder
@@ -100,8 +100,7 @@ class ReviewScreen(EstimateScreen):
 
     def failure_page(self) -> str:
         """Of what keeps the start from coming about."""
-        page = page_of(self.blocking[0].code) if self.blocking else None
-        return page.name if page else ""
+        return page_about(self.blocking)
 
     def topic(self) -> str:
         """The answer under the cursor."""

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import Problem
-from engine.failures import page_of
+from engine.failures import page_about
 from engine.runs.actions import Fix, Page, command_of
 from engine.runs.folder import RunFolder
 from engine.runs.retry import Retry
@@ -101,8 +101,7 @@ class RunScreen(StepScreen):
 
     def failure_page(self) -> str:
         """Of the cause."""
-        page = page_of(self.seen.problems[0].code) if self.seen and self.seen.problems else None
-        return page.name if page else ""
+        return page_about(self.seen.problems) if self.seen else ""
 
     def hints(self) -> Sequence[tuple[str, str]]:
         """Those that do something now; the others are told by help."""
