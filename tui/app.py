@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.geometry import Offset
@@ -29,11 +30,12 @@ from tui import ways
 from tui.ascii import AsciiFilter
 from tui.boarding import Boarding, BoardOpened
 from tui.finding import Fetched, Found, Lookups, NotStarted, Progressed, Refused, StartDone
+from tui.keyboard import Keyboard
 from tui.lastwords import last_words
 from tui.runwatch import RunChanged, RunReading
 from tui.screens import StepScreen, screen_of
 from tui.screens.base import cursor_of
-from tui.screens.leaving import LeaveAsked, LeaveDialog
+from tui.screens.leaving import LeaveDialog
 from tui.signals import LOST, catch_signals, vanish
 from tui.term import TerminalProfile, terminal_gone
 from tui.words import LANGUAGES, language, remember_language, set_language
@@ -88,6 +90,7 @@ class WizardApp(App[int]):
         self.way_back: Callable[[], None] | None = None  # from a run that was chosen, to where it was chosen
         self.starting: Progressed | None = None
         self.tried = False  # whether a start was: its files may have been written
+        self.keyboard = Keyboard(self, super().on_event)
         self.lookups = Lookups(self, desk)
         self.downloads = Downloads(desk, self.lookups.fetched)
         self.boarding = Boarding()
@@ -100,6 +103,14 @@ class WizardApp(App[int]):
         self._disk = ThreadPoolExecutor(1)  # a busy disk may take seconds for a small file
         if profile.ascii_only:
             self._filters.append(AsciiFilter())
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and pastes in turn; all else as it comes."""
+        typed = isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded
+        if typed:
+            self.keyboard.strike(event)
+        else:
+            await super().on_event(event)
 
     # The way from step to step
 
@@ -341,11 +352,6 @@ class WizardApp(App[int]):
         self._disk.submit(drafts.save, copy, step(self.reached))
 
     def action_leave(self) -> None:
-        """Behind the keys that were struck before, which the dialog would take for its own."""
-        if not (self.screen.focused or self.screen).post_message(LeaveAsked()):
-            self.on_leave_asked()
-
-    def on_leave_asked(self) -> None:
         """Ask whether to leave; asked twice, leave."""
         if isinstance(self.screen, LeaveDialog):
             self.leave(0)

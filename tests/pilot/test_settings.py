@@ -192,15 +192,3 @@ async def test_the_footer_has_six_keys_at_most(cwd: Path) -> None:
         await pilot.press("enter", "backspace", *"33", "enter")
         assert len(app.screen.query_one(Footer).keys) <= 8
         assert "? help" in screen_text(app)
-
-
-async def test_what_opens_has_the_keys_before_anything_else_is_done(cwd: Path) -> None:
-    """Keys that were typed ahead are read next, and are for it."""
-    app = app_of(cwd)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await walk(pilot, to="settings")
-        form = app.screen.query_one(Form)
-        form.edit("train.lora_rank")
-        assert app.focused is form.query_one("#typing")
-        form.action_leave()
-        assert app.focused is rows(app)

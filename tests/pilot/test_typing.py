@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from threading import Event
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
+from textual.keys import _character_to_key
 
 from engine.errors import Problem
 from engine.wizard.beginning import look_back
@@ -25,6 +27,13 @@ from tui.widgets.picker import Picker
 def keys(app: WizardApp) -> dict[str, str]:
     """The footer."""
     return dict(app.screen.query_one(Footer).keys)
+
+
+def strike(app: WizardApp, *keys: str) -> None:
+    """Keys that arrive together, as over a line that had stalled."""
+    for key in keys:
+        name = _character_to_key(key) if len(key) == 1 else key
+        app.post_message(Key(name, key if len(key) == 1 else None))
 
 
 async def test_the_line_of_a_name_says_what_its_keys_do(cwd: Path) -> None:
@@ -120,11 +129,50 @@ async def test_ctrl_c_comes_after_the_keys_before_it(cwd: Path) -> None:
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await reach(pilot, app, "review")
-        for key in (Key("enter", "\r"), Key("ctrl+c", None)):
-            app.post_message(key)
+        strike(app, "enter", "ctrl+c")
         await until(pilot, lambda: "> 1 Stay" in screen_text(app))
         await pilot.press("down")  # is behind both, and the dialog is there to take it
         await until(pilot, lambda: "> 2 Leave" in screen_text(app))
+        assert isinstance(app.screen, LeaveDialog)
+
+
+async def test_keys_that_arrive_together_do_what_they_would_one_by_one(cwd: Path) -> None:
+    """An Enter opens the line that what follows it is typed into; Ctrl+U does not take the letters behind it."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "settings")
+        app.screen.query_one("#rows", Picker).move_to("train.num_train_epochs")
+        strike(app, "enter", "ctrl+u", *"12", "backspace", *"7", "left", *"0", "enter", "home", "enter", "end")
+        await until(pilot, lambda: app.at == "review")
+        assert app.wizard.value("train.num_train_epochs") == 107
+        await until(pilot, lambda: app.screen.query_one(Picker).place > 0)
+
+
+async def test_a_paste_is_in_its_turn_too(cwd: Path) -> None:
+    """What is pasted goes into the line that the key before it opens."""
+    app = app_of(cwd)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "settings")
+        app.screen.query_one("#rows", Picker).move_to("train.num_train_epochs")
+        strike(app, "enter", "ctrl+u")
+        app.post_message(Paste("24"))
+        strike(app, "enter")
+        await until(pilot, lambda: app.wizard.value("train.num_train_epochs") == 24)
+
+
+async def test_a_handler_that_hangs_does_not_take_the_keys_away(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl+C has to come through whatever waits."""
+    monkeypatch.setattr("tui.keyboard.LONGEST", 0.05)
+    app, never = app_of(cwd), asyncio.Event()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app, "settings")
+        app.screen.call_later(never.wait)
+        strike(app, "down", "ctrl+c")
+        for _turn in range(200):
+            await asyncio.sleep(0.05)
+            if isinstance(app.screen, LeaveDialog):
+                break
+        never.set()
         assert isinstance(app.screen, LeaveDialog)
 
 

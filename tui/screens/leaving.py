@@ -8,7 +8,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
 
 from tui.report import command
 from tui.screens.modal import Modal
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from tui.app import WizardApp
 
 STAY, LEAVE = "stay", "leave"
-
-
-class LeaveAsked(Message):
-    """Ctrl+C was pressed: on the way that any other key takes."""
 
 
 class LeaveDialog(Modal[None]):

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, cast
-
 from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Size
-from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.text import clean
 from tui.wrapping import fit, pad, wrap
 
-__all__ = ["Keyed", "Words", "fit", "pad", "plain"]
+__all__ = ["Words", "fit", "pad", "plain"]
 
 
 def plain(text: object) -> Content:
     """Text for a widget: nothing in it is markup, and no control character reaches the terminal."""
     return Content(clean(text).replace("\t", "    "))
-
-
-class Keyed:
-    """Has the keys as soon as it is told so: what was typed ahead is for it. Textual's own have them a turn later.
-
-    No Widget itself: Textual takes whether a class can have the keys from its first base, if that is one.
-    """
-
-    screen: Screen[Any]
-
-    def focus(self, scroll_visible: bool = True) -> Self:
-        """Take the keys now."""
-        self.screen.set_focus(cast(Widget, self), scroll_visible=scroll_visible)
-        return self
 
 
 class Words(Widget):

@@ -10,10 +10,9 @@ from textual.geometry import Offset
 from textual.widgets import Input
 
 from engine.text import clean
-from tui.widgets import Keyed
 
 
-class Field(Keyed, Input):
+class Field(Input):
     """No blinking cursor, no control characters, whatever was pasted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

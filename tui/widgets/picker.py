@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.widgets import Keyed, pad
+from tui.widgets import pad
 
 MOST_NUMBERED = 9
 GAP = 2
@@ -37,7 +37,7 @@ class Row:
     heading: bool = False
 
 
-class Picker(Keyed, ScrollView, can_focus=True):
+class Picker(ScrollView, can_focus=True):
     """`>` stands before the row that Enter takes. Values that would have to be cut are left out with `whole_values`.
 
     digits: the first nine rows have one, even where there are more. numbers: False leaves them all without.
