@@ -43,6 +43,7 @@ from tui.words import LANGUAGES, language, remember_language, set_language
 if TYPE_CHECKING:
     from engine.wizard.memory import Remedy
 
+UNDISTURBED = 0.5  # seconds in which the first screen is drawn
 STARTING = Phrase("Writing the project and starting its run")
 
 
@@ -119,11 +120,17 @@ class WizardApp(App[int]):
         self.theme = self.profile.theme
         catch_signals(self.leave)
         self.set_interval(self.profile.tick, self._tick)
+        self.set_timer(UNDISTURBED, self._warm)
         if self.run_folder is not None:
             self.watch_run(self.run_folder)
             self.go("training")
         else:
             ways.begin(self)
+
+    def _warm(self) -> None:
+        from tui.warming import warm
+
+        warm()
 
     def go(self, step_id: str, question: str = "") -> None:
         """Show a step; `question` is the one that is edited."""

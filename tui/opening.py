@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -47,12 +48,14 @@ def open_run(run: RunFolder, *, lang: str | None, ascii_only: bool, theme: str |
 
 def _full_screen(wizard: Wizard, desk: ProcessDesk, profile: TerminalProfile, *, run: RunFolder | None = None) -> int:
     prepare(profile, os.environ)
+    gc.disable()  # nothing of what is loaded now can go; `warm` enables it
     from tui.app import WizardApp
 
     app = WizardApp(wizard, desk, profile=profile, run=run)
     try:
         app.run(mouse=profile.mouse)
     finally:
+        gc.enable()
         desk.cancel()
         app.keep_draft()
         _tell(app.last_words())

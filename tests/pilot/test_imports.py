@@ -70,3 +70,42 @@ def test_the_first_screen_waits_for_nothing_that_is_needed_later(cwd: Path) -> N
     loaded = set(_printed(FIRST_PAINT, cwd))
     assert "textual.app" in loaded
     assert not loaded & (HEAVY | LATER)
+
+
+WALK = """
+import asyncio, json, sys
+from pathlib import Path
+from engine.config.fates import key_table
+from engine.memory.presets import shipped_presets
+from engine.memory.recommended import all_models
+from engine.wizard.table import table
+from tests.pilot.fakes import app_of, at, started, until
+from tui.warming import warm
+
+CACHES = (key_table, shipped_presets, all_models, table)
+
+def loaded():
+    own = sorted(name for name in sys.modules if name.partition(".")[0] in ("engine", "tui"))
+    return own, [cache.cache_info().misses for cache in CACHES]
+
+async def walk():
+    app = app_of(Path.cwd())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot)
+        await until(pilot, lambda: warm.cache_info().misses)
+        await asyncio.to_thread(warm().join)
+        before = loaded()
+        for step in ("hardware", "model", "data", "preset", "settings", "review"):
+            await pilot.press("enter")
+            await at(pilot, step)
+        after = loaded()
+        assert before[1] == after[1], (before[1], after[1])
+        print(json.dumps([name for name in after[0] if name not in before[0]]))
+
+asyncio.run(walk())
+"""
+
+
+def test_no_step_loads_what_the_first_screen_had_time_for(cwd: Path) -> None:
+    """A key that opens the model or the review waited a third of a second for tables and modules."""
+    assert _printed(WALK, cwd) == []
