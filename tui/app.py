@@ -107,8 +107,7 @@ class WizardApp(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Keys and pastes in turn; all else as it comes."""
-        typed = isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded
-        if typed:
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self.keyboard.strike(event)
         else:
             await super().on_event(event)

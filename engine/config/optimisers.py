@@ -38,8 +38,8 @@ def perhaps_newer(name: str) -> bool:
 
     Training asks the installed one (train/optimisers.py); transformers is not imported where a config is read.
     """
-    named = re.fullmatch(r"[a-z]\w*", name, re.ASCII) and name == name.lower()
-    return bool(named) and not difflib.get_close_matches(name, PACKAGES, n=1, cutoff=SLIP)
+    named = re.fullmatch(r"[a-z][a-z0-9_]*", name) is not None
+    return named and not difflib.get_close_matches(name, PACKAGES, n=1, cutoff=SLIP)
 
 
 def unknown(name: str) -> dict[str, Any]:
