@@ -50,7 +50,7 @@ STARTING = Phrase("Writing the project and starting its run")
 class WizardApp(App[int]):
     """Holds the state; screens draw it and call these methods.
 
-    run_folder: the run that is watched. started: what Start gave back. snapshot: the run as it was last seen.
+    run_folder: the run that is watched. started: what Start gave back. snapshot: that run as it was last seen.
     look: finds what a person may have come back for. chat: what the chat screen talks to, where a test brings it.
     """
 
@@ -180,7 +180,7 @@ class WizardApp(App[int]):
         """Follow a run from now on."""
         from tui.runwatch import RunWatch
 
-        self.run_folder, self.reading = run, None
+        self.run_folder, self.snapshot, self.reading = run, None, None
         RunWatch(self, run, self.profile.tick).start()
 
     def begin(self, started: Started) -> None:
@@ -194,7 +194,7 @@ class WizardApp(App[int]):
     def another(self) -> None:
         """Fresh answers, from the first step."""
         self.wizard = Wizard(self.wizard.cwd, self.given)
-        self.run_folder = self.started = self.snapshot = self.way_back = None
+        ways.leave_run(self)
         self.reached, self.untouched = "hardware", {}
         self.go("hardware")
 
@@ -314,8 +314,9 @@ class WizardApp(App[int]):
 
     def on_run_reading(self, message: RunReading) -> None:
         """How much of a long history has been read."""
-        self.reading = message.share
-        self._refresh()
+        if self._watches(message.path):
+            self.reading = message.share
+            self._refresh()
 
     def on_board_opened(self, message: BoardOpened) -> None:
         """TensorBoard answers, or says why not."""
@@ -324,8 +325,13 @@ class WizardApp(App[int]):
 
     def on_run_changed(self, message: RunChanged) -> None:
         """The run has something new."""
-        self.snapshot = message.snapshot
-        self._refresh()
+        if self._watches(message.path):
+            self.snapshot = message.snapshot
+            self._refresh()
+
+    def _watches(self, path: Path) -> bool:
+        """What a thread had said when its run was left comes after it."""
+        return self.run_folder is not None and self.run_folder.path == path
 
     def _tick(self) -> None:
         if terminal_gone():  # without a signal, where SIGHUP is ignored as under nohup

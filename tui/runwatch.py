@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from textual.app import App
@@ -27,23 +28,23 @@ class RunChanged(Message):
 
     def __init__(self, snapshot: Snapshot):
         super().__init__()
-        self.snapshot = snapshot
+        self.snapshot, self.path = snapshot, snapshot.path
 
     def can_replace(self, message: Message) -> bool:
-        """Only the latest counts."""
-        return isinstance(message, RunChanged)
+        """Only the latest of a run counts."""
+        return isinstance(message, RunChanged) and message.path == self.path
 
 
 class RunReading(Message):
-    """Which share of a long history has been read."""
+    """Which share of a run's long history has been read. path: the run's folder."""
 
-    def __init__(self, share: float):
+    def __init__(self, path: Path, share: float):
         super().__init__()
-        self.share = share
+        self.path, self.share = path, share
 
     def can_replace(self, message: Message) -> bool:
-        """Only the latest counts."""
-        return isinstance(message, RunReading | RunChanged)
+        """Only the latest of a run counts."""
+        return isinstance(message, RunReading | RunChanged) and message.path == self.path
 
 
 class RunWatch:
@@ -84,7 +85,7 @@ class RunWatch:
         for share in view.catch_up():
             if worker.is_cancelled:
                 return
-            self.app.post_message(RunReading(share))
+            self.app.post_message(RunReading(self.run.path, share))
         seen: Snapshot | None = None
         told: tuple[Load | None, int] = (None, 0)
         while not worker.is_cancelled:

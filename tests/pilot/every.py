@@ -37,7 +37,7 @@ from tests.pilot.fakes import (
     app_of,
     at,
     file_facts,
-    screen_text,
+    settled,
     started,
     until,
 )
@@ -323,23 +323,6 @@ def _made(given: dict[str, Any], cwd: Path, profile: TerminalProfile, foreign: s
         SpoiledDesk(machine, facts, fails=fails, foreign=foreign) if foreign else FakeDesk(machine, facts, fails=fails)
     )
     return app_of(cwd, desk, **more)
-
-
-async def settled(pilot: Pilot[Any]) -> str:
-    """What stands on the screen once it no longer changes."""
-    shown = ""
-    while shown != (shown := screen_text(pilot.app)):
-        await pilot.pause()
-        await pilot.pause()
-    return shown
-
-
-async def resized(pilot: Pilot[Any], columns: int, rows: int) -> str:
-    """What stands on the screen in a window of this size."""
-    if pilot.app.screen.size != (columns, rows):
-        await pilot.resize_terminal(columns, rows)
-        await until(pilot, lambda: pilot.app.screen.size == (columns, rows))
-    return await settled(pilot)
 
 
 def steady(shown: str) -> str:

@@ -194,6 +194,23 @@ async def at(pilot: Pilot[Any], step: str) -> None:
     await until(pilot, lambda: app.focused is not None or step == "hardware")
 
 
+async def settled(pilot: Pilot[Any]) -> str:
+    """What stands on the screen once it no longer changes."""
+    shown = ""
+    while shown != (shown := screen_text(pilot.app)):
+        await pilot.pause()
+        await pilot.pause()
+    return shown
+
+
+async def resized(pilot: Pilot[Any], columns: int, rows: int) -> str:
+    """What stands on the screen in a window of this size. The app knows it some time before its screen is laid out."""
+    if pilot.app.screen.outer_size != (columns, rows):
+        await pilot.resize_terminal(columns, rows)
+        await until(pilot, lambda: pilot.app.screen.outer_size == (columns, rows))
+    return await settled(pilot)
+
+
 def screen_text(app: Any) -> str:
     """What stands on the screen, as lines. The one place that reads Textual's compositor."""
     lines = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]

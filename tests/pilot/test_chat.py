@@ -13,7 +13,7 @@ import pytest
 from engine.chat.source import ChatSource
 from engine.config.reading import dump
 from engine.errors import Problem, RunError
-from tests.pilot.fakes import app_of, screen_text, until
+from tests.pilot.fakes import app_of, resized, screen_text, until
 from tests.pilot.runs import FakeRun
 from tui.app import WizardApp
 from tui.screens.chatting import ChatScreen
@@ -150,7 +150,7 @@ async def test_answers_stand_side_by_side_where_there_is_room(
         await quiet(pilot)
         await until(pilot, lambda: "Ahoy!" in screen_text(app) and "Hello." in screen_text(app))
         assert any("Ahoy!" in line and "Hello." in line for line in screen_text(app).splitlines()) is beside
-        await pilot.resize_terminal(180 - columns, 30)
+        await resized(pilot, 180 - columns, 30)
         await until(
             pilot,
             lambda: (

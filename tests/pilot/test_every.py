@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from tests.pilot.every import opened, settled
+from tests.pilot.every import opened
+from tests.pilot.fakes import settled
 from tui.screens import StepScreen
 from tui.screens.modal import Modal
 from tui.widgets.footer import Footer, footer_lines

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from tests.pilot.every import EVERY, SIZES, opened, resized, settled
+from tests.pilot.every import EVERY, SIZES, opened
+from tests.pilot.fakes import resized, settled
 from tests.pilot.foreign import ALL, CONTROLS, HOSTILE, LONG, SHORT
 from tui.widgets.field import Field
 from tui.widgets.form import Form

@@ -13,7 +13,7 @@ from engine.errors import Problem
 from engine.runs import index
 from engine.runs.retry import Retry
 from engine.wizard import draft
-from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, straight, until
+from tests.pilot.fakes import FakeDesk, app_of, at, resized, screen_text, straight, until
 from tests.pilot.looks import look
 from tests.pilot.runs import FakeRun
 from tui.app import WizardApp
@@ -36,7 +36,7 @@ MASKED = Problem("all_labels_masked", {"rows": 78}, key="template")
 async def refused(pilot: Any, *, size: tuple[int, int] = (80, 24)) -> None:
     """Enter on Start, and the pane that comes of it."""
     app = pilot.app
-    await pilot.resize_terminal(*size)
+    await resized(pilot, *size)
     await straight(pilot, "review")
     await pilot.press("home", "enter")
     await until(pilot, lambda: isinstance(app.screen, RefusedPane) and app.screen.is_mounted and app.focused)

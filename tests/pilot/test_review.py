@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, straight, until
+from tests.pilot.fakes import FakeDesk, app_of, at, resized, screen_text, straight, until
 from tui.app import WizardApp
 from tui.screens.differing import DifferencePane
 from tui.screens.pane import TextPane
@@ -33,7 +33,7 @@ async def test_answers_have_most_of_the_screen(cwd: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await straight(pilot, "review")
         for size, least in (((80, 24), 12), ((120, 40), 14), ((60, 20), 8)):
-            await pilot.resize_terminal(*size)
+            await resized(pilot, *size)
             await until(pilot, lambda: "7 new" in screen_text(app))
             shown = " ".join(screen_text(app).split())
             assert rows(app).size.height >= least

@@ -214,6 +214,6 @@ async def test_the_screen_says_that_it_is_reading(cwd: Path, tmp_path: Path) -> 
         app.run_folder = RunFolder(run.folder.path)
         app.go("training")
         await until(pilot, lambda: "Looking at the run" in screen_text(app))
-        app.post_message(RunReading(0.345))
+        app.post_message(RunReading(run.folder.path, 0.345))
         await until(pilot, lambda: "Reading the run's events … 34 %" in screen_text(app))
     run.die()

@@ -60,9 +60,10 @@ async def test_the_run_s_own_words_come_first(cwd: Path, tmp_path: Path) -> None
     run.finish(adapter=MADE["adapter"])
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
+        seen = RunView(run.folder).poll()
         app.run_folder = run.folder
-        app.post_message(RunChanged(run.snapshot()))
-        await until(pilot, lambda: app.snapshot is not None)
+        app.post_message(RunChanged(seen))
+        await until(pilot, lambda: app.snapshot is seen)
         app.go("finish")
         await until(pilot, lambda: "in /home/ada/my_project" in screen_text(app))
         assert "Adapter: saves/adapter" in screen_text(app) and "Model:" not in screen_text(app)

@@ -9,9 +9,10 @@ from typing import Any
 
 from textual.app import App
 
-from engine.runs.view import Snapshot
+from engine.runs.view import RunView, Snapshot
+from tests.pilot.fakes import app_of
 from tests.pilot.runs import BEGAN, FakeRun
-from tui.runwatch import RunChanged, RunWatch
+from tui.runwatch import RunChanged, RunReading, RunWatch
 
 TICK = 0.05
 
@@ -105,9 +106,29 @@ async def test_another_run_takes_the_place_of_the_first(tmp_path: Path):
         await until(lambda: app.heard)
         RunWatch(app, second.folder, TICK).start()
         await until(lambda: app.heard[-1].path == second.folder.path)
-        assert old.worker is not None and old.worker.is_cancelled
+        await until(lambda: old.worker is not None and old.worker.is_finished)
         first.train(5, 10)
         await asyncio.sleep(5 * TICK)
-        assert app.heard[-1].path == second.folder.path
+        assert all(seen.step == 0 for seen in app.heard)
     first.die()
     second.die()
+
+
+async def test_what_a_thread_says_of_a_run_that_was_left_comes_too_late(cwd: Path, tmp_path: Path) -> None:
+    """It was on its way already: it neither is shown nor takes the place of what is told of the run that is watched."""
+    left, watched = FakeRun(tmp_path / "a"), FakeRun(tmp_path / "b")
+    watched.finish()
+    app = app_of(cwd)
+    async with app.run_test() as pilot:
+        late = RunChanged(RunView(left.folder).poll()), RunReading(left.folder.path, 0.5)
+        for message in late:
+            app.post_message(message)
+        await pilot.pause()
+        assert app.snapshot is None and app.reading is None
+        app.run_folder = watched.folder
+        seen = RunView(watched.folder).poll()
+        for message in (RunChanged(seen), *late):
+            app.post_message(message)
+        await pilot.pause()
+        assert app.snapshot is seen and app.reading is None
+    left.die()

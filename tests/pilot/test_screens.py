@@ -15,8 +15,8 @@ from rich.cells import cell_len
 from textual.binding import Binding
 from textual.widget import Widget
 
-from tests.pilot.every import EVERY, SIZES, TOO_SMALL, opened, resized, settled, steady
-from tests.pilot.fakes import PROFILE
+from tests.pilot.every import EVERY, SIZES, TOO_SMALL, opened, steady
+from tests.pilot.fakes import PROFILE, resized, settled
 from tui.app import WizardApp
 from tui.screens import StepScreen
 from tui.widgets.footer import Footer, footer_lines

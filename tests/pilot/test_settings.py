@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from tests.pilot.fakes import ONE_GPU, SMALL_GPU, FakeDesk, app_of, at, screen_text, straight, until
+from tests.pilot.fakes import ONE_GPU, SMALL_GPU, FakeDesk, app_of, at, resized, screen_text, straight, until
 from tests.pilot.test_walk import walk
 from tui.app import WizardApp
 from tui.widgets.field import Field
@@ -36,7 +36,7 @@ async def test_a_setting_says_what_it_is_for(cwd: Path) -> None:
         await walk(pilot, to="settings")
         await on(pilot, app, "train.lora_rank")
         for size in SIZES:
-            await pilot.resize_terminal(*size)
+            await resized(pilot, *size)
             await until(pilot, lambda: "an epoch," in screen_text(app) and "Memory: fits" in screen_text(app))
             shown = " ".join(screen_text(app).split())
             assert "how much the adapter can hold" in shown and "Raise it where" in shown

@@ -15,8 +15,8 @@ from engine.wizard.beginning import Beginning, look_back
 from engine.wizard.desk import Progress, Started
 from engine.wizard.steps import step
 from tests.pilot import shelf
-from tests.pilot.every import opened, settled
-from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, started, until
+from tests.pilot.every import opened
+from tests.pilot.fakes import FakeDesk, app_of, at, screen_text, settled, started, until
 from tests.unit.run_shelf import shelve
 from tests.unit.test_wizard_opening import made
 from tui.app import WizardApp

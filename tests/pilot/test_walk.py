@@ -9,7 +9,7 @@ from engine.errors import Problem
 from engine.wizard import draft
 from engine.wizard.draft import Draft
 from engine.wizard.steps import step
-from tests.pilot.fakes import ONE_GPU, FakeDesk, app_of, at, file_facts, screen_text, started, until
+from tests.pilot.fakes import ONE_GPU, FakeDesk, app_of, at, file_facts, resized, screen_text, started, until
 from tui.app import WizardApp
 from tui.widgets.field import Field
 from tui.widgets.form import GO, Form
@@ -297,12 +297,9 @@ async def test_a_small_window_says_so_and_keeps_everything(cwd: Path) -> None:
     app = app_of(cwd)
     async with app.run_test(size=(80, 24)) as pilot:
         await walk(pilot, to="model")
-        await pilot.resize_terminal(40, 10)
-        await until(pilot, lambda: "--plain" in screen_text(app))
-        await pilot.resize_terminal(5, 2)
-        await pilot.pause()
-        await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: "recommended" in screen_text(app))
+        assert "--plain" in await resized(pilot, 40, 10)
+        await resized(pilot, 5, 2)
+        assert "recommended" in await resized(pilot, 80, 24)
         await pilot.press("enter")
         await at(pilot, "data")
 

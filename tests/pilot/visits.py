@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.pilot.every import opened, settled
+from tests.pilot.every import opened
+from tests.pilot.fakes import settled
 
 KEYS = ("down", "down", "up", "pagedown", "home")
 OTHERS = ("subprocess.Popen", "os.listdir", "os.scandir", "socket.connect")

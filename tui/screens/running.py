@@ -69,9 +69,7 @@ class RunScreen(StepScreen):
     @property
     def seen(self) -> Snapshot | None:
         """The run that is watched; None before the first look at it."""
-        app = self.wizard_app
-        found = app.snapshot
-        return found if found and app.run_folder and found.path == app.run_folder.path else None
+        return self.wizard_app.snapshot
 
     @property
     def state(self) -> str:
