@@ -167,7 +167,7 @@ async def compared(pilot: Pilot[Any], app: WizardApp) -> None:
     await started(pilot)
     found = shelf.compared(foreign_of(app))
     ways.compare(app, [run.listed.run for run in found.runs], "")
-    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and not app.screen.reading)
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and (app.screen.found or app.screen.failure))
     app.screen.post_message(Compared(found))
     await until(pilot, lambda: app.screen.found is found)  # type: ignore[attr-defined]
 
