@@ -106,10 +106,14 @@ async def test_another_run_takes_the_place_of_the_first(tmp_path: Path):
         await until(lambda: app.heard)
         RunWatch(app, second.folder, TICK).start()
         await until(lambda: app.heard[-1].path == second.folder.path)
-        await until(lambda: old.worker is not None and old.worker.is_finished)
+        assert old.worker is not None and old.worker.is_cancelled
+        await until(lambda: old.worker.is_finished)  # what it was about to say has been said
+        second.train(2, 10)
+        await until(lambda: app.heard[-1].path == second.folder.path and app.heard[-1].step == 2)
         first.train(5, 10)
         await asyncio.sleep(5 * TICK)
-        assert all(seen.step == 0 for seen in app.heard)
+        assert app.heard[-1].path == second.folder.path
+        assert all(seen.step == 0 for seen in app.heard if seen.path == first.folder.path)
     first.die()
     second.die()
 
